@@ -416,7 +416,7 @@ async function benchReservations(): Promise<void> {
     timePrepare(known);
     keepAs(name);
   }
-  // Files that were just written are no part of the measurement.
+  // Files that were just written are not part of the measurement.
   await execa('sync');
   const timeWith = (name: string, xml: () => string) => () => {
     takeBack(name);

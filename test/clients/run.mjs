@@ -49,7 +49,7 @@ function fetch(file, packages) {
   }
 }
 
-/** Where the private host writes pictures of pages: not below the checkout, which it cannot change. */
+/** The directory of pictures of pages: not below the checkout, which the private host cannot change. */
 const screenshots = options.screenshots === undefined ? [] : [options.screenshots];
 
 const totals = { passed: 0, failed: 0 };

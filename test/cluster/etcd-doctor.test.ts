@@ -50,7 +50,7 @@ async function findings(host: ClusterHost, ...variables: string[]): Promise<Chec
   return found.checks.filter(({ check }) => checks.includes(check));
 }
 
-/** Returns the findings that are no success, as `STATE CODE`. A busy host may make each member slow. */
+/** Returns the findings that are not successes, as `STATE CODE`. A busy host may make each member slow. */
 function troubles(found: readonly Check[]): string[] {
   return found
     .filter(({ state, code }) => state !== 'ok' && code !== 'etcd-slow')
@@ -342,7 +342,7 @@ doctors('a host that died is expelled by the command that the doctor names', asy
   const text = await type(at(0), found);
   assert.match(
     text,
-    /^10\.0\.0\.3 is no host of k8s-br0 any more; blocks of addresses that are free: [1-9]\d*$/m,
+    /^10\.0\.0\.3 is no longer a host of k8s-br0; blocks of addresses that are free: [1-9]\d*$/m,
   );
   assert.match(text, /^ {2}machines that keep their reservations: g3$/m);
   const left = await keysOf('10.0.0.3');

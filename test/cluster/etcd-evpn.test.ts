@@ -93,7 +93,7 @@ evpn('without etcd, a machine that moves is found', async () => {
   for (const host of hosts) await until(() => isConnected(host));
 });
 
-evpn('a host that leaves is no neighbour any more, and is one when it is back', async () => {
+evpn('a host that leaves is no longer a neighbour, and is one when it is back', async () => {
   await at(2).configure('[network.k8s-br0]\n');
   await haveSessions(hosts.slice(0, 2));
   await until(async () => !(await runningConfig(at(0))).includes('10.0.0.3'));

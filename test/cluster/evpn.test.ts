@@ -169,7 +169,7 @@ evpn('a machine that moves is reached within seconds', async () => {
   assert(lost < 100, `${lost} pings lost`);
 });
 
-/** Returns the findings of the first host's doctor about BGP that are no success. */
+/** Returns the findings of the first host's doctor about BGP that are not successes. */
 async function failures(): Promise<Check[]> {
   const { checks } = JSON.parse((await hostAt(0).virlan('doctor', '--json')).stdout) as { checks: Check[] };
   return checks.filter(({ check, state }) => check === 'bgp' && state !== 'ok');

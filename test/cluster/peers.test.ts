@@ -35,12 +35,12 @@ async function findings(): Promise<Check[]> {
   return checks.filter(({ check }) => check === 'tunnel' || check === 'peers');
 }
 
-/** Returns the codes of the findings that are no success. */
+/** Returns the codes of the findings that are not successes. */
 async function failures(): Promise<string[]> {
   return (await findings()).filter(({ state }) => state !== 'ok').map(({ code }) => code);
 }
 
-/** Returns the only finding that is no success. */
+/** Returns the only finding that is not a success. */
 async function onlyFailure(): Promise<Check> {
   const found = (await findings()).filter(({ state }) => state !== 'ok');
   assert.equal(found.length, 1, JSON.stringify(found, null, 1));
@@ -271,7 +271,7 @@ for (const [title, script, seen, end] of drops)
     }),
   );
 
-/** How a peer refuses the tunnel, and how that ends. */
+/** By way in which a peer refuses the tunnel: how that begins and ends. */
 const refusals: [title: string, script: string, end: string][] = [
   ['its tunnel is down', 'virlan down', 'virlan up'],
   [

@@ -63,7 +63,7 @@ addresses('an address that somebody on the bridge has is given to no new machine
   assert.equal((await virlan('ip', 'web')).stdout, predicted, 'what was given stays');
 });
 
-addresses("an address that the host itself has on the bridge is no machine's", async () => {
+addresses('an address that the host itself has on the bridge belongs to no machine', async () => {
   const device = await guest('device', { mac: '52:54:00:00:02:0d' });
   await execa('ip', ['address', 'add', `${formulaOf('second')}/24`, 'dev', 'k8s-br0']);
   await prepare({ name: 'second', nics: [nicWith('52:54:00:00:02:0e')] });

@@ -154,7 +154,7 @@ for (const { firewall, flavour } of kinds) {
     await iptables(`-A ${snat}`);
     await establish(firewall);
     await loadEarlierRules(firewall);
-    assert.equal(await source(), uplink, 'the earlier rules are no trial');
+    assert.equal(await source(), uplink, 'the earlier rules are not a trial');
     assert.match((await plannedSteps()).join('\n'), new RegExp(`^[+~] firewall \\(${firewall}\\) `));
     await up();
     assert.equal(await source(), chosen);

@@ -35,7 +35,7 @@ const alone = '[network.k8s-br0]\n';
 const hosts: ClusterHost[] = [];
 const machines: Guest[] = [];
 const ips: string[] = [];
-/** What is on the third host before virlan. */
+/** The state of the third host before virlan. */
 let before = '';
 
 function at<T>(all: readonly T[], index: number): T {

@@ -101,7 +101,7 @@ flooded('a machine that asks 400 times a second gets all answers', async () => {
   assert(found >= 0.99 * count, `${found} of ${count}`);
 });
 
-flooded('connections that ask nothing leave TCP to the others, and are no drift', async () => {
+flooded('connections that ask nothing leave TCP to the others, and are not drift', async () => {
   const flood = start(eve, 'dns-flood.mjs', 'tcp', gateway, '30', ownOfEve, ...free);
   await setTimeout(3000);
   const found = await answered('tcp', gatewayName, 20, 20);

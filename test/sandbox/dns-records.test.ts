@@ -134,7 +134,7 @@ records('a record is gone when it is removed, also without the watcher', async (
 
 records('what cannot be served is named by status and log, and harms nothing', async () => {
   const bad = [
-    ['dns-txt', txtXml('*.wild', 'x'), 'dns-txt "*.wild"', 'its name is no host name'],
+    ['dns-txt', txtXml('*.wild', 'x'), 'dns-txt "*.wild"', 'its name is not a host name'],
     [
       'dns-txt',
       txtXml('long2', 'x'.repeat(1100)),
@@ -151,14 +151,14 @@ records('what cannot be served is named by status and log, and harms nothing', a
       'dns-srv',
       "<srv service='a' protocol='tcp' target='t,x'/>",
       'dns-srv "_a._tcp"',
-      'its target is no host',
+      'its target is not a host',
     ],
-    ['dns-srv', "<srv service='_x' protocol='tcp'/>", 'dns-srv "__x._tcp"', 'its name is no host name'],
+    ['dns-srv', "<srv service='_x' protocol='tcp'/>", 'dns-srv "__x._tcp"', 'its name is not a host name'],
     [
       'dns-host',
       "<host ip='192.168.100.70'><hostname>a b</hostname></host>",
       'dns-host "a b"',
-      'no host name',
+      'its name is not a host name',
     ],
     [
       'dns-host',

@@ -1,4 +1,4 @@
-// Which process counts as a network's dnsmasq, and what happens to one that answers nobody.
+// The process that counts as a network's dnsmasq, and the end of one that answers nobody.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

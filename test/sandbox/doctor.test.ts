@@ -48,7 +48,7 @@ interface Fix {
   ours: boolean;
 }
 
-/** One fault of a working host, and what the doctor must report. */
+/** A fault of a working host, and what the doctor must report. */
 interface Fault {
   title: string;
   /**
@@ -253,6 +253,14 @@ const onNetwork: Fault[] = [
     check: 'dnsmasq',
     seen: /^no dnsmasq runs on k8s-br0: machines get no address and no names$/,
     repairedBy: 'virlan',
+  },
+  {
+    title: 'a directory that dnsmasq cannot enter',
+    cause: 'chmod 0750 /var/lib',
+    check: 'dnsmasq',
+    seen: /^dnsmasq cannot enter \/var\/lib \(mode 0750\): it gets no new reservations$/,
+    repairedBy: /^chmod a\+x '\/var\/lib'$/,
+    undo: 'chmod 0755 /var/lib',
   },
   {
     title: 'dnsmasq with another configuration',

@@ -35,7 +35,7 @@ consequences('`down` restores a hardened host, where forwarding was on for some 
   assert.deepEqual(await settings(), before);
 });
 
-consequences('a link that vanishes while the network is up is no obstacle to `down`', async () => {
+consequences('a link that vanishes while the network is up does not stop `down`', async () => {
   const before = await settings();
   await execa('ip', ['link', 'add', 'brief', 'type', 'veth', 'peer', 'name', 'brief2']);
   await up();

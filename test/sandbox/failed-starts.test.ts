@@ -1,4 +1,4 @@
-// Starts that fail, with a real libvirtd: they are no boot, and the owner's MAC stays the owner's.
+// Starts that fail, with a real libvirtd: they are not boots, and the owner's MAC stays the owner's.
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -16,6 +16,7 @@ import {
   startLibvirtd,
   startMachine,
   virsh,
+  withHotplug,
 } from './host.ts';
 import { errorLines } from './log.ts';
 import { until } from './until.ts';
@@ -24,6 +25,7 @@ import { idle, startWatcher, stopWatcher } from './watcher.ts';
 const failed = suite('failed starts');
 const chosen = '52:54:00:12:34:56';
 const random = '52:54:00:98:76:54';
+const plugged = '52:54:00:98:76:55';
 const disk = '/var/tmp/failed-starts.img';
 const emulator = '/usr/local/bin/failing-emulator';
 const foreignHook = '/etc/libvirt/hooks/qemu.d/99-foreign';
@@ -74,10 +76,14 @@ async function settlesOn(machine: Test, mac: string): Promise<void> {
   assert.equal(await macOf(machine), mac);
 }
 
-function entryOf({ name }: Test) {
+function entriesOf({ name }: Test) {
   return readLedger()
     .named('k8s-br0', name)
-    .find(({ retired }) => retired === null);
+    .filter(({ retired }) => retired === null);
+}
+
+function entryOf(machine: Test) {
+  return entriesOf(machine).find(({ nic }) => nic === 0);
 }
 
 /** Defines a machine and starts it over one connection: the start comes before the watcher writes its MAC. */
@@ -171,6 +177,37 @@ failed('a machine that has booted and is off at once has booted', async () => {
   await settlesOn(machine, formulaMacOf(machine.name));
 });
 
+failed('a machine that is started paused, and ended before it runs, has not booted', async () => {
+  const machine = newMachine();
+  await defineAndStart(withHotplug(machine.xml(random)), machine).catch(() => {});
+  await withDisk(async () => {
+    await virsh(`start ${machine.name} --paused`);
+    await idle(machine.name);
+    assert.equal(entryOf(machine)?.booted, true, 'it may run');
+    await virsh(`attach-interface ${machine.name} bridge k8s-br0 --mac ${plugged} --model virtio --live`);
+    await until(() => entriesOf(machine).some(({ macs, ip }) => macs[0] === plugged && ip !== null));
+    await idle(machine.name);
+    await destroyMachine(machine.name);
+    await until(() => entriesOf(machine).every(({ booted }) => !booted));
+    for (const commands of [
+      ['start --paused NAME; resume NAME; suspend NAME'],
+      ['start NAME', 'suspend NAME'],
+    ]) {
+      const runs = newMachine();
+      await define(runs.xml());
+      await settlesOn(runs, formulaMacOf(runs.name));
+      for (const command of commands) {
+        await virsh(command.replaceAll('NAME', runs.name));
+        await idle(runs.name);
+      }
+      await destroyMachine(runs.name);
+      await define(runs.xml(random));
+      await settlesOn(runs, formulaMacOf(runs.name));
+      assert.equal(entryOf(runs)?.booted, true, commands.join());
+    }
+  });
+});
+
 failed('a machine that is started at once after a start that fails has booted', async () => {
   const machine = newMachine();
   await define(machine.xml());
@@ -211,7 +248,7 @@ failed('the watcher is killed before the end of a start', async () => {
   assert.equal(entryOf(machine)?.booted, false);
 });
 
-failed('without a watcher, a start that fails is no boot, and one that does not is', async () => {
+failed('without a watcher, a start that fails is not a boot, and one that does not is', async () => {
   const [fails, boots] = [newMachine(), newMachine()];
   await define(fails.xml(random));
   await assert.rejects(startMachine(fails.name));

@@ -49,7 +49,7 @@ fights('after 15 seconds it is repaired again without a command', async () => {
   assert.equal(readFileSync(forwarding, 'utf8'), '1\n');
 });
 
-fights('lines that are added to the hostsfile one after the other are no fight', async () => {
+fights('lines that are added to the hostsfile one after the other are not a fight', async () => {
   const directory = '/var/lib/dnsmasq/k8s-br0';
   for (let each = 1; each <= 5; each += 1) {
     const line = `52:54:00:99:00:0${each},192.168.100.7${each},node${each}\n`;

@@ -87,7 +87,7 @@ for (const firewall of ['nftables', 'iptables']) {
   });
 
   changes(
-    `${firewall}: addresses and clients that mean all are no reason to repair the rules again`,
+    `${firewall}: addresses and clients that mean all are not a reason to repair the rules again`,
     async () => {
       const outside = await establish(firewall);
       const forwards = ['port="8443" from="0.0.0.0/0"', 'port="8444" address="0.0.0.0"'];

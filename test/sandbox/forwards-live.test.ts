@@ -112,7 +112,7 @@ live('virlan forward lists, adds and removes, in the definition and live', async
     problem: null,
   });
   for (const [args, exitCode, line] of [
-    [['web', 'tcp/0'], 2, /"tcp\/0" is no forward: write tcp\/8443:443/],
+    [['web', 'tcp/0'], 2, /"tcp\/0" is not a forward: write tcp\/8443:443/],
     [['web', '--remove'], 2, /forward --remove needs the forwards/],
     [['nobody', 'tcp/9300'], 1, /there is no machine "nobody"/],
   ] as const) {

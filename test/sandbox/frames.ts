@@ -51,6 +51,11 @@ export function tagged(plain: Bytes, ...vlans: readonly number[]): Bytes {
   return [...plain.slice(0, 12), ...tags, ...plain.slice(12)];
 }
 
+/** Returns a frame with a service tag (IEEE 802.1ad) of a VLAN before its type. */
+export function serviceTagged(plain: Bytes, vlan: number): Bytes {
+  return [...plain.slice(0, 12), ...word(0x88a8), ...word(vlan), ...plain.slice(12)];
+}
+
 /** Returns an ARP message: 1 asks, 2 answers. */
 export function arp(
   operation: 1 | 2,
@@ -77,15 +82,23 @@ export function udp(from: number, to: number, payload: Bytes): Bytes {
   return [...word(from), ...word(to), ...word(8 + data.length), 0, 0, ...data];
 }
 
+/** Returns a packet of IPv4 with a datagram, with its checksum and without a place for a label. */
+export function validUdp(from: string, to: string, source: number, port: number, payload: Bytes): Bytes {
+  const head = [...word(source), ...word(port), ...word(8 + payload.length)];
+  const pseudo = [...ip4Bytes(from), ...ip4Bytes(to), 0, 17, ...word(8 + payload.length)];
+  const checksum = checksumOf([...pseudo, ...head, 0, 0, ...payload]);
+  return ipv4(from, to, 17, [...head, ...word(checksum), ...payload]);
+}
+
 export function ipv6(from: string, to: string, next: number, payload: Bytes): Bytes {
   const addresses = [...ip6Bytes(from), ...ip6Bytes(to)];
   return [0x60, 0, 0, 0, ...word(payload.length), next, 255, ...addresses, ...payload];
 }
 
-/** Returns a packet of IPv6 with a header of options between its own header and the rest. */
+/** Returns a packet of IPv6 with a header of options, which has a place for a label, between its own and the rest. */
 export function behindOptions(packet: Bytes): Bytes {
   const [next = 0] = packet.slice(6, 7);
-  const options = [next, 0, 1, 4, 0, 0, 0, 0];
+  const options = [next, 2, 1, 20, ...slot, 0, 0];
   const length = packet.length - 40 + options.length;
   return [
     ...packet.slice(0, 4),
@@ -205,13 +218,13 @@ function labelled(bytes: Bytes, number: number): string {
 
 let sent = 0;
 
-/** Sends frames by the link eth0 of a namespace. Returns a number for each. */
-export async function send(from: Namespace, frames: readonly Bytes[]): Promise<number[]> {
+/** Sends frames by a link of a namespace. Returns a number for each. */
+export async function send(from: Namespace, frames: readonly Bytes[], link = 'eth0'): Promise<number[]> {
   const numbers = frames.map(() => ++sent);
   const texts = frames.map((bytes, index) => labelled(bytes, numbers[index] ?? 0));
   // A command line has a limit.
   for (let at = 0; at < texts.length; at += 50)
-    await run(from, 'python3', agent, 'send', 'eth0', ...texts.slice(at, at + 50));
+    await run(from, 'python3', agent, 'send', link, ...texts.slice(at, at + 50));
   return numbers;
 }
 

@@ -1,13 +1,15 @@
 // Disks and directories that are full, as at a boot: the network is made, and what could not be written is
 // written when there is room again.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { hasNetwork } from './firewall-scenario.ts';
-import { runHook } from './hook-calls.ts';
+import { prepare, runHook } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { logLinesOf } from './log.ts';
+import type { Machine } from './machine.ts';
 import { until } from './until.ts';
 import { plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
@@ -99,7 +101,28 @@ for (const directory of ['/var/lib/virlan', '/run/virlan']) {
   );
 }
 
-disks('a configuration that cannot be written does not stop dnsmasq, and is no fight', async () => {
+disks('a known machine has its reservation on a full disk, also after a new one that has none', async () => {
+  const machine = (name: string, mac: string): Machine => ({
+    name,
+    uuid: randomUUID(),
+    nics: [{ type: 'bridge', source: 'k8s-br0', mac }],
+  });
+  const known = machine('known', '52:54:00:00:00:01');
+  await prepare(known);
+  await fill('/var/lib/virlan');
+  await prepare(machine('new', '52:54:00:00:00:02'));
+  const failures = () => logLinesOf('reservation-failed').map(({ machine }) => machine);
+  assert.equal(failures().at(-1), 'new');
+  for (let start = 0; start < 3; start++) await prepare(known);
+  assert.equal(failures().at(-1), 'new');
+  makeRoom('/var/lib/virlan');
+  await prepare(machine('later', '52:54:00:00:00:03'));
+  assert.equal(failures().at(-1), 'new');
+  await execa('umount', ['--lazy', '/var/lib/virlan']);
+  await up();
+});
+
+disks('a configuration that cannot be written does not stop dnsmasq, and is not a fight', async () => {
   await up();
   await startWatcher();
   // The probe has a reservation and a lease, and there is room again when they go.

@@ -13,10 +13,23 @@ import {
   send,
   slot,
   udp,
+  validUdp,
   watchFrames,
 } from './frames.ts';
 import { type GuardedGuest, guardedGuest } from './guarded-guest.ts';
-import { checkout, configure, dhcp, guest, host, installVirlan, leases, run, virlan } from './host.ts';
+import {
+  checkout,
+  configure,
+  dhcp,
+  type Guest,
+  guest,
+  host,
+  installVirlan,
+  leases,
+  remove,
+  run,
+  virlan,
+} from './host.ts';
 import { until } from './until.ts';
 
 const dhcpOfGuests = suite('guard, DHCP');
@@ -68,6 +81,47 @@ dhcpOfGuests('no message in the name of another reaches dnsmasq: its lease stays
   assert.equal(await seenOf([message(release, macs.eve, ips.eve)]), 1);
   await until(() => !leases().some(({ mac }) => mac === macs.eve));
   assert.equal(await dhcp(eve), ips.eve);
+});
+
+/** Returns a message of a client, of a length that is common, in hexadecimal digits. */
+function padded(type: number, client: string, ip: string, length = 300): string {
+  const bytes = dhcpMessage(type, client, ip, gatewayIp);
+  return Buffer.from([...bytes, ...Array<number>(length - bytes.length).fill(0)]).toString('hex');
+}
+
+/** Sends bytes as one datagram, which the host's kernel takes apart into datagrams of this length (UDP_SEGMENT). */
+async function sendTogether(from: Guest, length: number, hex: string): Promise<void> {
+  const script = `import socket
+wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+wire.setsockopt(socket.SOL_UDP, 103, ${length})
+wire.bind(('', 68))
+wire.sendto(bytes.fromhex('${hex}'), ('${gatewayIp}', 67))`;
+  await run(from, 'python3', '-c', script);
+}
+
+dhcpOfGuests('no message arrives behind another in one datagram, and a long one does', async () => {
+  const bobsLease = () => leases().find(({ mac }) => mac === macs.bob);
+  const [inform, release] = [8, 7];
+  const hidden = (own: string) => padded(inform, own, '0.0.0.0') + padded(release, macs.bob, ips.bob);
+  await sendTogether(eve, 300, hidden(macs.eve));
+  // The longest that is not cut off, and the shortest that dnsmasq reads.
+  const two = padded(inform, macs.eve, '0.0.0.0', 255) + padded(release, macs.bob, ips.bob, 255);
+  await sendTogether(eve, 255, two);
+  // dnsmasq answers one message after another.
+  await sendTogether(eve, 1000, padded(release, macs.eve, ips.eve, 548));
+  await until(() => !leases().some(({ mac }) => mac === macs.eve));
+  assert.equal(bobsLease()?.ip, ips.bob);
+  assert.equal(await dhcp(eve), ips.eve);
+  // With a checksum, as programs make it that send frames.
+  const long = [...Buffer.from(padded(release, macs.eve, ips.eve, 548), 'hex')];
+  await send(eve, [frame(gatewayMac, macs.eve, 0x800, validUdp(ips.eve, gatewayIp, 68, 67, long))]);
+  await until(() => !leases().some(({ mac }) => mac === macs.eve));
+  const stranger = await guest('stranger', { mac: '52:54:00:00:00:1d' });
+  await dhcp(stranger);
+  await sendTogether(stranger, 300, hidden('52:54:00:00:00:1d'));
+  await until(() => bobsLease() === undefined);
+  await remove(stranger);
+  assert.deepEqual([await dhcp(bob), await dhcp(eve)], [ips.bob, ips.eve]);
 });
 
 dhcpOfGuests('a flood from one port is dropped, and another machine gets its answer meanwhile', async () => {

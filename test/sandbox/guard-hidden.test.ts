@@ -8,8 +8,10 @@ import {
   arp,
   type Bytes,
   behindAuthentication,
+  behindOptions,
   broadcast,
   dhcpMessage,
+  fragment6,
   frame,
   icmpv6,
   igmp,
@@ -17,6 +19,7 @@ import {
   ip6Bytes,
   ipv4,
   linkLocal,
+  macBytes,
   neighbour,
   type Sight,
   send,
@@ -29,13 +32,26 @@ import {
   withChecksum,
   withRouterAlert,
 } from './frames.ts';
-import { type GuardedGuest, guardedGuest } from './guarded-guest.ts';
-import { configure, dhcp, type Guest, guest, host, installVirlan, run, virlan, within } from './host.ts';
+import { type GuardedGuest, guardedGuest, hook } from './guarded-guest.ts';
+import {
+  capture,
+  checkout,
+  configure,
+  dhcp,
+  type Guest,
+  guest,
+  host,
+  installVirlan,
+  run,
+  virlan,
+  within,
+} from './host.ts';
 import { until } from './until.ts';
 
 const hidden = suite('guard, hidden messages');
 const bridge = 'k8s-br0';
 const gateway = '192.168.100.1';
+const agent = `${checkout}/test/sandbox/frame-agent.py`;
 const macs = { eve: '52:54:00:00:00:0e', bob: '52:54:00:00:00:0b', free: '52:54:00:00:00:0a' };
 
 /** A sender of frames; `free` is on a port that is not guarded, and shows that its frames have their effect there. */
@@ -43,6 +59,7 @@ type Sender = Guest & { readonly mac: string; readonly ip: string };
 
 let eve: Sender;
 let free: Sender;
+let guarded: GuardedGuest;
 let bob: GuardedGuest;
 let bobsIp = '';
 
@@ -55,10 +72,8 @@ hidden.before(async () => {
   const { exitCode, stderr } = await virlan('up');
   assert.equal(`${stderr}${exitCode}`, '0');
   bob = await guardedGuest('bob', { mac: macs.bob });
-  const [guarded, other] = [
-    await guardedGuest('eve', { mac: macs.eve }),
-    await guest('free', { mac: macs.free }),
-  ];
+  guarded = await guardedGuest('eve', { mac: macs.eve });
+  const other = await guest('free', { mac: macs.free });
   eve = { ...guarded, mac: macs.eve, ip: await dhcp(guarded) };
   free = { ...other, mac: macs.free, ip: await dhcp(other) };
   bobsIp = await dhcp(bob);
@@ -165,8 +180,10 @@ hidden('no machine says in the gateway’s place that it refuses a packet', asyn
 let sight: Sight;
 
 /** Returns which of eve's frames bob sees. */
-async function arrivals(frames: Readonly<Record<string, Bytes>>): Promise<string[]> {
-  const marker = frame(broadcast, eve.mac, 0x88b5, [0, 0]);
+async function arrivals(
+  frames: Readonly<Record<string, Bytes>>,
+  marker = frame(broadcast, eve.mac, 0x88b5, [0, 0]),
+): Promise<string[]> {
   const numbers = await send(eve, [...Object.values(frames), marker]);
   const last = numbers.pop() ?? 0;
   await until(() => sight.seen.has(last));
@@ -214,6 +231,84 @@ hidden('nothing passes in a frame of IEEE 802.3 that would not pass in one of Et
   };
   assert.deepEqual(await arrivals(others), Object.keys(others));
   sight.stop();
+});
+
+/** Returns a message for resolving addresses, with lengths of MACs and addresses, and what is behind them. */
+function resolution(lengths: readonly [mac: number, address: number], operation: number, rest: Bytes): Bytes {
+  return [0, 1, 8, 0, ...lengths, 0, operation, ...rest];
+}
+
+hidden(
+  'nothing passes in ARP of other lengths, in RARP or in router solicitations, also with strict',
+  async () => {
+    const { mac, ip } = eve;
+    const own = [...macBytes(mac), ...ip4Bytes(ip)];
+    const bobs = [...macBytes(macs.bob), ...ip4Bytes(bobsIp)];
+    const broken = (message: Bytes) => frame(broadcast, mac, 0x806, message);
+    const solicitation = (options: Bytes) => [133, ...nothing(7), ...options];
+    const solicits = (...options: Bytes) =>
+      frame(broadcast, mac, 0x86dd, icmpv6(linkLocal(mac), 'ff02::2', solicitation(options)));
+    const sourceOption = (each: string) => [1, 1, ...macBytes(each)];
+    const nonce = (length: number) => [14, length, ...nothing(8 * length - 2)];
+    const gives = (operation: number) =>
+      frame(macs.bob, mac, 0x8035, [
+        ...resolution([6, 4], operation, [...own, ...macBytes(macs.bob), 192, 168, 100, 77]),
+        ...slot,
+      ]);
+    const attacks: Readonly<Record<string, Bytes>> = {
+      'ARP without MACs': broken([...resolution([0, 4], 2, [...own, ...bobs]), ...slot]),
+      'ARP with longer MACs': broken([...resolution([8, 4], 2, [...own, ...bobs]), ...slot]),
+      'ARP with longer addresses': broken([...resolution([6, 16], 2, [...own, ...bobs]), ...slot]),
+      'answer of a RARP server': gives(4),
+      'answer of a server of dynamic RARP': gives(6),
+      'router solicitation with the MAC of another': solicits(...sourceOption(macs.bob)),
+      'router solicitation with it behind another option': solicits(...nonce(1), ...sourceOption(macs.bob)),
+      'router solicitation with it behind a long option': solicits(...nonce(2), ...sourceOption(macs.bob)),
+      'router solicitation with it behind a longer option': solicits(...nonce(3), ...sourceOption(macs.bob)),
+      'router solicitation with it behind a very long option': solicits(
+        ...nonce(4),
+        ...sourceOption(macs.bob),
+      ),
+      'first fragment of a router solicitation, which ends before the MAC': frame(
+        broadcast,
+        mac,
+        0x86dd,
+        behindOptions(
+          fragment6(validIcmpv6(linkLocal(mac), 'ff02::2', solicitation(sourceOption(macs.bob))), 0, 8),
+        ),
+      ),
+    };
+    const tags = Object.entries(attacks).map(
+      ([what, each]) => [`${what}, behind a tag`, tagged(each, 5)] as const,
+    );
+    const harmless: Readonly<Record<string, Bytes>> = {
+      'RARP request': frame(broadcast, mac, 0x8035, [...resolution([6, 4], 3, [...own, ...own]), ...slot]),
+      'router solicitation without a MAC': solicits(),
+      'router solicitation with its MAC': solicits(...sourceOption(mac)),
+    };
+    const all = { ...attacks, ...Object.fromEntries(tags), ...harmless };
+    for (const metadata of ['', `<v:machine xmlns:v='urn:virlan:machine:1' guard='strict'/>`]) {
+      await hook('stopped', guarded.machine);
+      await hook('start', { ...guarded.machine, metadata });
+      sight = await watchFrames(bob, 'eth0');
+      const marker = frame(broadcast, mac, 0x806, [
+        ...arp(1, { mac, ip }, { mac: '00:00:00:00:00:00', ip }),
+        ...slot,
+      ]);
+      assert.deepEqual(await arrivals(all, marker), Object.keys(harmless), metadata);
+      sight.stop();
+    }
+  },
+);
+
+hidden('no ARP passes that ends before its end, which receivers fill up with zeros', async () => {
+  const whole = frame(broadcast, eve.mac, 0x806, arp(1, eve, { mac: macs.bob, ip: bobsIp }));
+  const wire = await capture(bob, 'eth0', 'arp');
+  for (const length of [whole.length - 1, 14 + 16, whole.length])
+    await run(eve, 'python3', agent, 'send', 'eth0', Buffer.from(whole.slice(0, length)).toString('hex'));
+  await wire.seen(new RegExp(`who-has ${bobsIp}`));
+  await wire.stop();
+  assert.doesNotMatch(wire.lines.join(), /\[\|arp\]/);
 });
 
 hidden.run();

@@ -258,6 +258,24 @@ machines('the guard is repaired at once, also while the watcher was away', async
 });
 
 machines(
+  'a machine that stops leaves no element behind, also where somebody has removed one of them',
+  async () => {
+    await stopWatcher();
+    await define(domainXml({ name: 'partly', nics: [{ ...nic, mac: '52:54:00:0a:00:14' }] }));
+    await startMachine('partly');
+    const own = /"vnet\d+" \. 0x5254000a0014/.exec(await elementsOf('own_macs'))?.[0] ?? '';
+    await run(host, 'nft', `delete element bridge virlan-k8s-br0 own_macs { ${own} }`);
+    const [tap = ''] = own.split(' ');
+    assert((await elementsOf('taps')).includes(tap));
+    await destroyMachine('partly');
+    assert(!(await elementsOf('taps')).includes(tap));
+    await undefine('partly');
+    await startWatcher();
+    await planIsEmpty();
+  },
+);
+
+machines(
   'a machine starts without a guard when the kernel does not take its rules, and status says so',
   async () => {
     await destroyMachine('hot');

@@ -31,7 +31,7 @@ const bridge = 'k8s-br0';
 const gateway = '10.77.0.1';
 const nobody = '00:00:00:00:00:00';
 const mac = '52:54:00:00:00:0e';
-/** What docs/guard.md says of a tap, and what it gets again during a test. */
+/** The number that docs/guard.md allows a tap, and the number that it may have again during a test. */
 const mostNeighbours = 128 + 10;
 const mostGroups = 256 + 30;
 

@@ -39,7 +39,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   'virlan plan --config new.ini': 3,
 };
 
-/** What an example must have printed; nothing is expected of the others but success. */
+/** By example: a text that it must have printed; the others must only succeed. */
 const outputs: Readonly<Record<string, RegExp>> = {
   'virlan status': /^virlan .*\n\nk8s-br0 {2}up /,
   'virlan plan': /^Nothing to do/,

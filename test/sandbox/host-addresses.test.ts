@@ -1,4 +1,4 @@
-// What a machine reaches on the host is the same by each address of the host, whatever else the host lets in.
+// Machines reach the same on the host by each of its addresses, whatever else the host lets in.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { suite } from 'uvu';

@@ -1,6 +1,7 @@
 // Reservations that follow changes of which libvirt sends no event of the machine itself, with the watcher. Nobody asks
 // it to reconcile.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { formatIp } from '../../src/address/ip.ts';
@@ -144,6 +145,90 @@ late('a machine gets what it asks for once another gives it up: a MAC, an addres
   assert.equal(await ipOf('wants-ip'), '192.168.100.200');
   assert.equal((await shown('wants-name'))?.hostname, 'shop');
   for (const name of ['holder', ...waiting]) await undefine(name);
+});
+
+late('machines that ask for the addresses of each other have them once all are off', async () => {
+  const ring = [1, 2, 3].map(number => ({
+    name: `ring${number}`,
+    uuid: `00000000-0000-4000-8000-00000000100${number}`,
+  }));
+  const ask = async (turns: number) => {
+    for (const [place, { name, uuid }] of ring.entries())
+      await defineAsking(name, `ip="192.168.100.${220 + ((place + turns) % 3)}"`, { uuid });
+  };
+  const have = (turns: number) => async () =>
+    (await Promise.all(ring.map(({ name }) => shown(name)))).every(
+      (each, place) => each?.problem === null && each.ip === `192.168.100.${220 + ((place + turns) % 3)}`,
+    );
+  await ask(0);
+  await until(have(0));
+  await startMachine('ring1');
+  await ask(1);
+  await until(async () => /is that of ring1/.test((await shown('ring3'))?.problem ?? ''));
+  assert.equal((await shown('ring1'))?.ip, '192.168.100.220', 'it runs with that address');
+  await destroyMachine('ring1');
+  await until(have(1), 5);
+  for (const { name } of ring) await undefine(name);
+});
+
+late('a NIC that is inserted before the first one leaves it its address and name', async () => {
+  const [uuid, added] = ['00000000-0000-4000-8000-000000001010', '02:00:00:00:10:10'];
+  const metadata = `<virlan:machine xmlns:virlan="urn:virlan:machine:1" ip="192.168.100.230" hostname="till"/>`;
+  const defineWith = (...macs: readonly string[]) => {
+    const nics = macs.map(mac => ({ type: 'network', source: 'k8s-br0', mac }) as const);
+    return define(domainXml({ name: 'inserted', uuid, nics, metadata }));
+  };
+  const nics = async () => {
+    const { networks } = JSON.parse(await answerOf('/status'));
+    const own = networks[0].machines.filter((each: Shown) => each.name === 'inserted');
+    return own.map(({ mac, ip, hostname, problem }: Shown & { mac: string }) => [
+      mac,
+      ip === '192.168.100.230',
+      hostname === 'till',
+      problem,
+    ]);
+  };
+  const mac = formulaMacOf('inserted');
+  await defineWith(mac);
+  await until(async () => (await nics())[0]?.[1] === true);
+  await startMachine('inserted');
+  await destroyMachine('inserted');
+  await defineWith(added, mac);
+  await until(async () => (await nics()).length === 2);
+  const expected = [
+    [mac, true, true, null],
+    [added, false, false, null],
+  ];
+  assert.deepEqual((await nics()).sort().reverse(), expected.sort().reverse());
+  await defineWith(added);
+  await until(async () => JSON.stringify(await nics()) === JSON.stringify([[added, true, true, null]]));
+  await undefine('inserted');
+});
+
+late('a NIC that was taken out is not listed, and no forward leads to it', async () => {
+  const uuid = '00000000-0000-4000-8000-000000001020';
+  const forward = '<virlan:forward port="8443" to="443"/>';
+  const metadata = `<virlan:machine xmlns:virlan="urn:virlan:machine:1">${forward}</virlan:machine>`;
+  const defineWith = (...places: readonly number[]) => {
+    const on = { type: 'network', source: 'k8s-br0' } as const;
+    const nics = places.map(place => ({ ...on, mac: formulaMacOf('taken', place) }));
+    return define(domainXml({ name: 'taken', uuid, nics, metadata }));
+  };
+  await defineWith(0, 1);
+  await until(async () => (await shown('taken', 1))?.ip != null);
+  const second = (await shown('taken', 1))?.ip;
+  await defineWith(1);
+  await until(async () => (await shown('taken', 0)) === undefined);
+  assert.equal((await shown('taken', 1))?.ip, second, 'the other one keeps what it has');
+  await startMachine('taken');
+  await until(async () => (await virsh('domstate', 'taken')).includes('running'));
+  await until(() =>
+    execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' }).includes(`${second} . 443`),
+  );
+  await destroyMachine('taken');
+  await defineWith(0, 1);
+  await until(async () => (await shown('taken', 0))?.ip != null);
+  await undefine('taken');
 });
 
 late('a problem that a line by hand was the cause of ends with the line', async () => {

@@ -1,7 +1,7 @@
 // Packets of one machine, or of a kind that no probe sends, that rules of other programs take: each is lost in truth, is
 // named by the doctor, and passes once its command is typed.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
@@ -20,6 +20,7 @@ import {
   serve,
   virlan,
 } from './host.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
 import { up } from './virlan-commands.ts';
 
 const packets = suite('packets of a machine');
@@ -234,6 +235,18 @@ packets('without a fault, all packets pass and all is well', async () => {
   const { explanation, checks } = JSON.parse((await virlan('doctor', 'web', '--json')).stdout);
   assert.equal(explanation, null, JSON.stringify(explanation));
   assert(checks.some(({ code }: { code: string }) => code === 'nothing-in-the-way'));
+});
+
+packets('the doctor lists all rules of nft and of iptables once, be there ever so many', async () => {
+  const listings = { nft: '--json list ruleset', 'iptables-save': '' };
+  for (const program of Object.keys(listings))
+    stubProgram(program, `echo "$*" >>/tmp/${program}.calls; exec "$original" "$@"`);
+  assert.equal((await virlan('doctor', 'web')).exitCode, 0);
+  restorePrograms();
+  for (const [program, wanted] of Object.entries(listings)) {
+    const calls = readFileSync(`/tmp/${program}.calls`, 'utf8').trimEnd().split('\n');
+    assert.equal(calls.filter(args => args === wanted).length, 1, calls.join('\n'));
+  }
 });
 
 for (const { title, cause, undo, lost, about = 'web', check, code, seen, command } of faults)

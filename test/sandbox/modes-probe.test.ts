@@ -80,7 +80,7 @@ probes('routed: packets leave with their own address, and the LAN needs a route 
   await execa('iptables', ['-t', 'nat', '-D', 'POSTROUTING', ...masquerade]);
 });
 
-probes('open: what other firewalls drop is reported, and is no failure', async () => {
+probes('open: what other firewalls drop is reported, and is not a failure', async () => {
   await establish('mode = open');
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);
   assert.deepEqual(await examine('probe-forward', 'foreign'), {

@@ -1,7 +1,9 @@
-// Files of another mode or type than virlan makes: modes are repaired, and what is no regular file is refused
+// Files of another mode or type than virlan makes: modes are repaired, and what is not a regular file is refused
 // at once. Nothing is copied from what a symbolic link names.
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import {
   chmodSync,
   mkdirSync,
@@ -15,19 +17,22 @@ import {
 } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { withLock } from '../../src/system/lock.ts';
+import { paths } from '../../src/system/paths.ts';
 import { prepare } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { logLinesOf } from './log.ts';
 import type { Machine } from './machine.ts';
 import { until } from './until.ts';
 import { plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
+import { startWatcher, startWatcherProcess, stopWatcher, watcherPid } from './watcher.ts';
 
 const odd = suite('odd files');
 
 const directory = '/var/lib/dnsmasq/k8s-br0';
 const hostsfile = `${directory}/hostsfile`;
 const leases = `${directory}/leases`;
+const pidFile = '/run/dnsmasq/k8s-br0.pid';
 const ini = '/etc/virlan/virlan.ini';
 const log = '/var/log/virlan.log';
 const config = '[network.k8s-br0]\nstp = no\n';
@@ -164,6 +169,47 @@ odd('a file that fails with EIO stops no machine, is named in one line, and noth
   }
 });
 
+odd('a file that virlan can make again keeps nothing from working when its disk fails with EIO', async () => {
+  assert.equal((await prepare(db)).exitCode, 0);
+  const own = [`${directory}/names`, `${directory}/dnsmasq.conf`, '/etc/sysctl.d/60-virlan.conf', pidFile];
+  for (const path of own) {
+    const failed = logLinesOf('reservation-failed').length;
+    await withReadErrors(path, async () => {
+      assert.deepEqual(await prepare(db), { exitCode: 0, stderr: '', signal: undefined }, path);
+      const { exitCode, stdout, stderr } = await virlan('status');
+      assert.equal(`${exitCode}${stderr}`, '0', path);
+      assert.match(stdout, /52:54:00:00:00:02/, path);
+    });
+    // Under the mount, it cannot be replaced.
+    for (const { msg } of logLinesOf('reservation-failed').slice(failed)) assert.match(String(msg), /EBUSY/);
+    assert.match(readFileSync(hostsfile, 'utf8'), /52:54:00:00:00:02/);
+    await up();
+  }
+});
+
+odd('directories and FIFOs in the place of files keep no network and no machine from starting', async () => {
+  const extras = '/etc/virlan/dnsmasq.d/k8s-br0';
+  const xml = '/etc/libvirt/qemu/networks';
+  const odds = [`${extras}/old.conf`, `${xml}/odd.xml`, '/etc/libvirt/qemu/odd.xml'];
+  for (const path of odds) mkdirSync(path, { recursive: true });
+  await mkfifo(`${extras}/pipe.conf`);
+  assert.equal((await virlan('down')).exitCode, 0);
+  const onNetwork: Machine = {
+    name: 'networked',
+    uuid: randomUUID(),
+    nics: [{ type: 'network', source: 'k8s-br0', mac: '52:54:00:00:00:03' }, ...web.nics],
+  };
+  const failed = logLinesOf('reservation-failed').length;
+  assert.deepEqual(await prepare(onNetwork), { exitCode: 0, stderr: '', signal: undefined });
+  assert.equal(logLinesOf('reservation-failed').length, failed);
+  await up();
+  assert.deepEqual(await plannedSteps(), []);
+  const { exitCode, stdout } = await virlan('status');
+  assert.equal(exitCode, 0);
+  assert.match(stdout, /networked/);
+  for (const path of [...odds, extras]) rmSync(path, { recursive: true });
+});
+
 odd('a file or directory that is immutable stops no machine, and nothing is lost', async () => {
   const [line = ''] = /^52:54:00:00:00:02,.*$/m.exec(readFileSync(hostsfile, 'utf8')) ?? [];
   for (const [index, path] of [hostsfile, '/var/lib/virlan', ledger].entries()) {
@@ -192,6 +238,30 @@ odd('leases that are a FIFO or huge cost no reservation, and status shows the re
   assert.match((await virlan('status')).stdout, /leases has 104857600 bytes/);
 });
 
+/** Returns whether a process has a handler for SIGHUP: the bit of signal 1. */
+function handlesSighup(pid: number | undefined): boolean {
+  const [, caught = ''] = /^SigCgt:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return (BigInt(`0x${caught}`) & 1n) === 1n;
+}
+
+async function assertNoDebugger(): Promise<void> {
+  assert.match((await virlan('status')).stdout, /k8s-br0/);
+  assert.doesNotMatch((await execa('ss', ['-lnt'])).stdout, /:9229/);
+}
+
+odd('a watcher that still starts lives on with signals, and opens no debugger', async () => {
+  let starting: ChildProcess | undefined;
+  await withLock(paths.networkLock, 5, async () => {
+    starting = startWatcherProcess();
+    await until(() => handlesSighup(starting?.pid), 20);
+    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) starting.kill(signal);
+    await assertNoDebugger();
+  });
+  await until(async () => /watcher running/.test((await virlan('status')).stdout), 30);
+  assert.deepEqual([starting?.exitCode, starting?.signalCode], [null, null]);
+  await stopWatcher();
+});
+
 odd('the watcher lives on with loops of links and with signals, and opens no debugger', async () => {
   symlinkSync('loop', '/var/lib/dnsmasq/loop');
   mkdirSync('/etc/virlan/dnsmasq.d', { recursive: true });
@@ -200,8 +270,34 @@ odd('the watcher lives on with loops of links and with signals, and opens no deb
   await startWatcher();
   for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) process.kill(watcherPid(), signal);
   assert.match((await virlan('status')).stdout, /watcher running/);
-  assert.doesNotMatch((await execa('ss', ['-lnt'])).stdout, /:9229/);
+  await assertNoDebugger();
 });
+
+odd('a view of the status lives on with SIGUSR1, and opens no debugger', async () => {
+  const view = spawn('/usr/sbin/virlan', ['status', '--watch', '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(view, 'exit');
+  await once(view.stdout, 'data');
+  view.kill('SIGUSR1');
+  await assertNoDebugger();
+  view.kill('SIGTERM');
+  assert.notDeepEqual(await ended, [null, 'SIGUSR1']);
+});
+
+odd(
+  'the watcher replaces a configuration of dnsmasq that became a FIFO, and a pid file that did',
+  async () => {
+    const pid = watcherPid();
+    for (const path of [`${directory}/dnsmasq.conf`, pidFile]) {
+      await mkfifo(path);
+      assert.deepEqual(await prepare(db), { exitCode: 0, stderr: '', signal: undefined }, path);
+      await until(async () => (await plannedSteps()).length === 0);
+    }
+    assert(statSync(`${directory}/dnsmasq.conf`).isFile());
+    assert.equal(watcherPid(), pid);
+  },
+);
 
 odd('the watcher lives on with huge leases, and with a FIFO as virlan.ini', async () => {
   writeFileSync(leases, 'changed');

@@ -22,9 +22,9 @@ export interface Terminal {
   /** Waits for the end of the command. */
   ended(): Promise<{
     readonly exitCode: number;
-    /** What was written after the screen was left. */
+    /** The text that was written after the screen was left. */
     readonly text: string;
-    /** Whether line discipline, alternate screen, cursor and wrapping are as before. */
+    /** True if line discipline, alternate screen, cursor and wrapping are as before. */
     readonly isRestored: boolean;
   }>;
 }

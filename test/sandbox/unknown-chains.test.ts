@@ -105,7 +105,7 @@ const acceptingFirewalls = {
 };
 
 for (const [name, start] of Object.entries(acceptingFirewalls))
-  unknown(`chains with policy drop ${name} whose own rules accept the bridge are no problem`, async () => {
+  unknown(`chains with policy drop ${name} whose own rules accept the bridge are not a problem`, async () => {
     await start();
     await configureBackend('nftables');
     await up();

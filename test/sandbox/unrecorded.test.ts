@@ -20,9 +20,9 @@ const books = '/var/lib/virlan';
 const original = `${books}/before.json`;
 const copy = '/run/virlan/before.json';
 const sysctlFile = '/etc/sysctl.d/60-virlan.conf';
-/** What stays after `down` in any case: reservations. */
+/** The files that stay after `down` in any case: reservations. */
 const kept = /\/var\/lib\/dnsmasq|\/var\/lib\/virlan\/(ledger|default)/;
-/** What a watcher leaves. */
+/** The files that a watcher leaves. */
 const ofWatcher = /\/run\/virlan\/(socket|watcher\.)/;
 /** The table that iptables makes, of which no record could be written that it was not there. It is empty. */
 const emptyTable = /"(name|table)":"mangle"/;

@@ -1,9 +1,18 @@
 // inotify used up by other programs: the watcher notices changes of files all the same. Its limits belong to a
-// user namespace, so that the watcher runs in one of its own, with a network namespace that it may change.
+// user namespace, so that the watcher runs in one of its own, with a network namespace that it may change. Directories
+// that are removed and made again are followed, too.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { Event } from '../../src/report/event.ts';
@@ -15,6 +24,7 @@ import { answerOf } from './watcher.ts';
 const inotify = suite('used-up inotify');
 const config =
   '[network.k8s-br0]\nstp = no\n[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:01:01\nip = 192.168.100.9\n';
+const ini = '/etc/virlan/virlan.ini';
 const publishedMacs = '/var/lib/libvirt/dnsmasq/k8s-br0.macs';
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 const limits = { max_user_instances: 128, max_user_watches: 1000 };
@@ -23,6 +33,8 @@ type Limit = keyof typeof limits;
 /** A process that keeps the namespaces. */
 let keeper: ChildProcess;
 let watcher: ChildProcess | null = null;
+/** How many leases were added to those of dnsmasq. */
+let leases = 0;
 
 function within(...command: string[]): string[] {
   return ['-t', String(keeper.pid), '-U', '-n', '-m', ...command];
@@ -43,12 +55,12 @@ async function assertPublished(
   ip: string,
   timeoutSeconds: number,
 ): Promise<void> {
-  const leases = `/var/lib/dnsmasq/${bridge}/leases`;
+  const file = `/var/lib/dnsmasq/${bridge}/leases`;
   const status = `/var/lib/libvirt/dnsmasq/${bridge}.status`;
   const expires = Math.floor(Date.now() / 1000) + 3600;
   await until(() => {
     // dnsmasq, which does not know this lease, writes the file without it for each of the probe's leases.
-    if (!readFileSync(leases, 'utf8').includes(ip)) appendFileSync(leases, `${expires} ${mac} ${ip} * *\n`);
+    if (!readFileSync(file, 'utf8').includes(ip)) appendFileSync(file, `${expires} ${mac} ${ip} * *\n`);
     return existsSync(status) && readFileSync(status, 'utf8').includes(ip);
   }, timeoutSeconds);
 }
@@ -78,21 +90,39 @@ async function problems(): Promise<string> {
   return JSON.parse(await answerOf('/status')).networks[0].problems.join('\n');
 }
 
-/** Resolves when the watcher has noticed a change of each kind of file. */
-async function assertNoticed(timeoutSeconds: number): Promise<void> {
-  const applied = () => logged('configuration-applied');
-  const before = applied();
-  appendFileSync('/etc/virlan/virlan.ini', '# changed\n');
-  await until(() => applied() > before, timeoutSeconds);
+/** Adds a device to virlan.ini, and resolves when the watcher has applied that. */
+async function assertConfigurationNoticed(timeoutSeconds: number): Promise<void> {
+  const before = logged('configuration-applied');
+  const [mac, ip] = [`52:54:00:00:02:${10 + before}`, `192.168.100.${200 + before}`];
+  appendFileSync(ini, `[host.device${before}]\nnetwork = k8s-br0\nmac = ${mac}\nip = ${ip}\n`);
+  await until(() => logged('configuration-applied') > before, timeoutSeconds);
+}
 
-  const mac = `52:54:00:00:00:${10 + before}`;
-  await assertPublished('k8s-br0', mac, `192.168.100.${100 + before}`, timeoutSeconds);
+/** Adds a lease, and resolves when the watcher has noticed it. */
+async function assertLeaseNoticed(timeoutSeconds: number): Promise<void> {
+  leases += 1;
+  await assertPublished(
+    'k8s-br0',
+    `52:54:00:00:00:${10 + leases}`,
+    `192.168.100.${100 + leases}`,
+    timeoutSeconds,
+  );
+}
 
+/** Changes the directory of the ledger, and resolves when the watcher has noticed it. */
+async function assertLedgerNoticed(timeoutSeconds: number): Promise<void> {
   // The MACs, not the leases: dnsmasq may write its file of leases again at any time, without this one.
   rmSync(publishedMacs, { force: true });
   writeFileSync('/var/lib/virlan/ledger/touched', '');
   rmSync('/var/lib/virlan/ledger/touched');
   await until(() => existsSync(publishedMacs), timeoutSeconds);
+}
+
+/** Resolves when the watcher has noticed a change of each kind of file. */
+async function assertNoticed(timeoutSeconds: number): Promise<void> {
+  await assertConfigurationNoticed(timeoutSeconds);
+  await assertLeaseNoticed(timeoutSeconds);
+  await assertLedgerNoticed(timeoutSeconds);
 }
 
 /** Resolves when the watcher has repaired a file of dnsmasq's that somebody emptied. */
@@ -138,6 +168,29 @@ for (const limit of ['max_user_instances', 'max_user_watches'] as const) {
     await assertNoticed(10);
   });
 }
+
+let appliedBefore = 0;
+const followed: readonly (readonly [
+  directory: string,
+  isRemovalNoticed: () => boolean,
+  assertChangeNoticed: (timeoutSeconds: number) => Promise<void>,
+])[] = [
+  ['/etc/virlan', () => logged('configuration-applied') > appliedBefore, assertConfigurationNoticed],
+  ['/var/lib/dnsmasq', () => existsSync(hostsfile), assertLeaseNoticed],
+  ['/var/lib/virlan/ledger', () => true, assertLedgerNoticed],
+];
+for (const [directory, isRemovalNoticed, assertChangeNoticed] of followed)
+  inotify(`files in ${directory} are followed after it was removed and made again`, async () => {
+    await startThere();
+    appliedBefore = logged('configuration-applied');
+    await execa('cp', ['-a', directory, `${directory}.again`]);
+    rmSync(directory, { recursive: true });
+    await until(isRemovalNoticed, 20);
+    rmSync(directory, { recursive: true, force: true });
+    renameSync(`${directory}.again`, directory);
+    // The first may be noticed because the watcher makes or publishes everything after the removal.
+    for (let change = 0; change < 3; change++) await assertChangeNoticed(10);
+  });
 
 inotify('files of a network that is added when no watch is left are followed', async () => {
   await startThere();

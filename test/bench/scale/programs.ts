@@ -25,7 +25,7 @@ async function timeAnswer(): Promise<number> {
   try {
     const began = performance.now();
     const answered = once(socket, 'message');
-    // An ICMP error while dnsmasq starts is no answer.
+    // An ICMP error while dnsmasq starts is not an answer.
     socket.on('error', () => {});
     const timer = setInterval(() => socket.send(query, port, '127.0.0.1'), 5);
     socket.send(query, port, '127.0.0.1');
