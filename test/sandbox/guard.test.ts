@@ -529,6 +529,8 @@ guard('a lease is renewed by unicast, and a container on macvlan gets one of its
   await run(eve, 'ip', 'link', 'set', 'inner', 'up');
   const script = ['-s', '/bin/true', '-f', '-n', '-q', '-t', '10', '-T', '1'];
   await run(eve, 'busybox', 'udhcpc', '-i', 'inner', ...script);
+  // It would answer for all addresses of eve's, with its own MAC.
+  await run(eve, 'ip', 'link', 'delete', 'inner');
 });
 
 guard('a guest does not become the root of the spanning tree, and changes none of its times', async () => {
