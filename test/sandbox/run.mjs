@@ -51,6 +51,9 @@ const longest = [
  */
 const alone = ['self-repair.test.ts', 'hooks.test.ts', 'help-examples.test.ts', 'harness-isolation.test.mjs'];
 
+/** Failed files that run again; more of them are no accident. */
+const mostRepeated = 2;
+
 const all = readdirSync(import.meta.dirname).filter(file => /\.test\.(ts|mjs)$/.test(file));
 const unknown = [...longest, ...alone].filter(file => !all.includes(file));
 if (unknown.length > 0) throw new Error(`run.mjs names files that do not exist: ${unknown.join(', ')}`);
@@ -70,18 +73,29 @@ function commandFor(file) {
   return file.endsWith('.ts') ? inPrivateHost(file, built) : ['node', `test/sandbox/${file}`];
 }
 
-const totals = { passed: 0, failed: 0 };
+/** Numbers of passed and failed tests by file. */
+const results = new Map();
 async function work(queue) {
-  for (let file = queue.shift(); file; file = queue.shift()) {
-    const { passed, failed } = await runFile(file, commandFor(file), Number(options.limit));
-    totals.passed += passed;
-    totals.failed += failed;
-  }
+  for (let file = queue.shift(); file; file = queue.shift())
+    results.set(file, await runFile(file, commandFor(file), Number(options.limit)));
 }
 const together = files.filter(file => !alone.includes(file));
 await Promise.all(Array.from({ length: Number(options.jobs) }, () => work(together)));
 await work(files.filter(file => alone.includes(file)));
 
+// A virtual machine that runs all tests may stand still, and tests that run together may delay each other. Neither is
+// the cause of many failures, nor of one in a part that somebody chose.
+const failed = files.filter(file => results.get(file).failed > 0);
+if (wanted.length === 0 && failed.length > 0 && failed.length <= mostRepeated) {
+  await work([...failed]);
+  for (const file of failed.filter(file => results.get(file).failed === 0))
+    console.log(
+      `UNRELIABLE: ${file} failed, and passed when it ran again, alone. Its first output is above.`,
+    );
+}
+
+const sum = key => [...results.values()].reduce((total, result) => total + result[key], 0);
+const totals = { passed: sum('passed'), failed: sum('failed') };
 writeFileSync(`${built}/totals.json`, `${JSON.stringify(totals)}\n`);
 console.log(`sandbox: ${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
