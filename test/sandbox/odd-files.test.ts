@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -272,6 +273,59 @@ odd('the watcher lives on with loops of links and with signals, and opens no deb
   assert.match((await virlan('status')).stdout, /watcher running/);
   await assertNoDebugger();
 });
+
+odd(
+  'temporary files of killed processes are removed from all directories, those of living ones are not',
+  async () => {
+    const killed = spawn('true');
+    await once(killed, 'exit');
+    const directories = [
+      directory,
+      '/run/virlan',
+      '/run/virlan/guard',
+      '/run/virlan/starts',
+      '/var/lib/libvirt/dnsmasq',
+      '/var/lib/virlan',
+      '/var/lib/virlan/cluster',
+      '/var/lib/virlan/ledger/machines',
+      '/var/lib/virlan/ledger/retired',
+    ];
+    await stopWatcher();
+    for (const place of directories) {
+      mkdirSync(place, { recursive: true });
+      for (const pid of [killed.pid, process.pid]) writeFileSync(`${place}/any.${pid}.tmp`, '');
+    }
+    await startWatcher();
+    const left = (pid: number | undefined) =>
+      directories.filter(place => existsSync(`${place}/any.${pid}.tmp`));
+    await until(() => left(killed.pid).length === 0);
+    assert.deepEqual(left(process.pid), directories);
+    for (const place of directories) rmSync(`${place}/any.${process.pid}.tmp`);
+  },
+);
+
+odd(
+  'files in a file system that is mounted over a followed directory are followed, and again without it',
+  async () => {
+    const applied = () => logLinesOf('configuration-applied').length;
+    const changed = async (subnet: string) => {
+      const before = applied();
+      writeFileSync(ini, `${config}subnet = ${subnet}\n`);
+      await until(() => applied() > before, 10);
+    };
+    const outside = applied();
+    await execa('mount', ['-t', 'tmpfs', 'tmpfs', '/etc/virlan']);
+    await until(() => applied() > outside, 10);
+    for (const third of [120, 121, 122]) await changed(`192.168.${third}.0/24`);
+    const inside = applied();
+    await execa('umount', ['/etc/virlan']);
+    await until(() => applied() > inside, 10);
+    for (const third of [123, 124]) await changed(`192.168.${third}.0/24`);
+    const before = applied();
+    await configure(config);
+    await until(() => applied() > before, 10);
+  },
+);
 
 odd('a view of the status lives on with SIGUSR1, and opens no debugger', async () => {
   const view = spawn('/usr/sbin/virlan', ['status', '--watch', '--json'], {
