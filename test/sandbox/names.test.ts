@@ -1,7 +1,10 @@
 // Names of machines in DNS: before and without a lease, forward and reverse, whatever guests call themselves.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { ask } from './dns.ts';
@@ -47,8 +50,11 @@ async function defineMachine(name: string, metadata?: string): Promise<void> {
 async function startUpstream(): Promise<void> {
   writeFileSync(upstreamLog, '');
   const options = ['--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--log-queries', '--user=root'];
-  const answers = ['--address=/example.com/198.51.100.7', '--pid-file=/tmp/upstream.pid'];
-  const command = within(outside, 'dnsmasq', [...options, ...answers, `--log-facility=${upstreamLog}`, '-k']);
+  const answers = ['--address=/example.com/198.51.100.7', '--host-record=public.test,9.9.9.9'];
+  for (const address of [gateway, '127.0.0.1', '169.254.169.254', '10.0.0.5'])
+    answers.push(`--host-record=${address}.rebind.test,${address}`);
+  const files = ['--pid-file=/tmp/upstream.pid', `--log-facility=${upstreamLog}`];
+  const command = within(outside, 'dnsmasq', [...options, ...answers, ...files, '-k']);
   upstream = spawn(command[0], command[1], { stdio: 'inherit' });
   await until(
     async () => Object.values(await ask(outside, internetAddress, 'A example.com'))[0] === '198.51.100.7',
@@ -119,6 +125,38 @@ names(
       [],
     );
     assert(asked.includes('example.com'));
+  },
+);
+
+names(
+  'names outside lead to no private address where dnsmasq.d says so, and those of machines stay',
+  async () => {
+    const rebinding = [gateway, '127.0.0.1', '169.254.169.254'].map(address => `A ${address}.rebind.test`);
+    const others = ['A 10.0.0.5.rebind.test', 'A public.test', 'A printer', `A web.k8s-br0.internal`];
+    const answers = () => ask(client, gateway, ...rebinding, ...others);
+    const before = await answers();
+    assert.deepEqual(Object.values(before).slice(0, 4), [
+      gateway,
+      '127.0.0.1',
+      '169.254.169.254',
+      '10.0.0.5',
+    ]);
+    const file = '/etc/virlan/dnsmasq.d/k8s-br0/rebind.conf';
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, 'stop-dns-rebind\nrebind-domain-ok=10.0.0.5.rebind.test\n');
+    const isBlocked = async () =>
+      !Object.values(await answers())
+        .slice(0, rebinding.length)
+        .some(isIPv4);
+    await until(isBlocked);
+    assert.deepEqual(
+      Object.values(await answers())
+        .slice(rebinding.length)
+        .map(isIPv4),
+      others.map(() => true),
+    );
+    rmSync(dirname(file), { recursive: true });
+    await until(async () => isDeepStrictEqual(await answers(), before));
   },
 );
 
