@@ -69,8 +69,9 @@ export class LibvirtFollower {
   readonly #outdated = new OutdatedReservations(name => this.reconcileNamed(name));
   /** Searches after the machines that wait: they may have their reservations by then. */
   readonly #missing = new Coalesced(
-    () => this.#work.run(async () => this.#outdated.checkDefined(this.#configuration.networks)),
+    async () => this.#outdated.checkDefined(this.#configuration.networks),
     tookMs => Math.max(searchPauseMs, searchRest * tookMs),
+    this.#work,
   );
   readonly #definitions = new DefinitionFiles(() => void this.#missing.request());
   #problems: readonly LibvirtNetworkProblem[] = [];

@@ -12,9 +12,11 @@ import { sessionProblems, tunnelStatus } from '../../src/report/tunnel-status.ts
 import { PeerChecks } from '../../src/watcher/cluster/peer-checks.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
 import { config, ip } from './builders.ts';
+import { keepAlive } from './keep-alive.ts';
 import { networkStatus, statusOf, withoutProblems } from './status-builders.ts';
 
 const peers = suite('peers');
+keepAlive(peers);
 
 const well: PeerTrial = { hasRoute: true, refusesVxlan: false, largePing: true, isReachable: true };
 

@@ -5,8 +5,10 @@ import { PassThrough, Writable } from 'node:stream';
 import { suite } from 'uvu';
 import type { Status } from '../../src/report/status.ts';
 import { StatusFeed } from '../../src/watcher/socket/status-feed.ts';
+import { keepAlive } from './keep-alive.ts';
 
 const feeds = suite('status feed');
+keepAlive(feeds);
 
 const pauseMs = 20;
 

@@ -13,7 +13,8 @@ export class Serial {
 
 /**
  * Runs work on request, once for all requests that arrive before it runs, with a pause before it runs again:
- * `pauseAfter` returns it in ms for work that took so long.
+ * `pauseAfter` returns it in ms for work that took so long, without the wait for its turn in `queue`. The pause keeps
+ * no process alive.
  */
 export class Coalesced {
   #wanted = false;
@@ -22,10 +23,16 @@ export class Coalesced {
   #running: Promise<void> | null = null;
   readonly #work: () => Promise<void>;
   readonly #pauseAfter: (tookMs: number) => number;
+  readonly #queue: Serial;
 
-  constructor(work: () => Promise<void>, pauseAfter: (tookMs: number) => number = () => 0) {
+  constructor(
+    work: () => Promise<void>,
+    pauseAfter: (tookMs: number) => number = () => 0,
+    queue: Serial = new Serial(),
+  ) {
     this.#work = work;
     this.#pauseAfter = pauseAfter;
+    this.#queue = queue;
   }
 
   request(): Promise<void> {
@@ -39,15 +46,19 @@ export class Coalesced {
     try {
       while (this.#wanted) {
         const leftMs = this.#pausedUntil - performance.now();
-        if (leftMs > 0) await new Promise(resolve => setTimeout(resolve, leftMs));
-        this.#wanted = false;
-        const began = performance.now();
-        await this.#work();
-        const ended = performance.now();
-        this.#pausedUntil = ended + this.#pauseAfter(ended - began);
+        if (leftMs > 0) await new Promise(resolve => setTimeout(resolve, leftMs).unref());
+        await this.#queue.run(() => this.#runOnce());
       }
     } finally {
       this.#running = null;
     }
+  }
+
+  async #runOnce(): Promise<void> {
+    this.#wanted = false;
+    const began = performance.now();
+    await this.#work();
+    const ended = performance.now();
+    this.#pausedUntil = ended + this.#pauseAfter(ended - began);
   }
 }
