@@ -365,7 +365,7 @@ function benchDaemon(): Promise<void> {
 async function benchStarts(): Promise<void> {
   await configure('[network.k8s-br0]\ndefault-network = keep\n');
   assert.equal((await virlan('up')).exitCode, 0);
-  // Where \`up\` was measured before, it is active.
+  // Where `up` was measured before, it is active.
   await virsh('net-start', 'default').catch(() => '');
   await define(domainXml({ name: 'ours', nics: [nic] }));
   await define(domainXml({ name: 'theirs', nics: [{ type: 'network', source: 'default' }] }));
