@@ -25,6 +25,7 @@ import {
   virlan,
 } from './host.ts';
 import { resetHost } from './reset-host.ts';
+import { until } from './until.ts';
 import { down } from './virlan-commands.ts';
 
 const paths = suite('packet paths');
@@ -66,14 +67,26 @@ function setBridgeNetfilter(value: '0' | '1'): void {
     writeFileSync(`/proc/sys/net/bridge/bridge-nf-call-${program}`, value);
 }
 
-/** Returns whether a TCP connection succeeds. How it is refused does not matter. */
-async function reaches(from: Namespace, to: string, port: number): Promise<boolean> {
-  try {
-    return (await probe(from, { proto: 'tcp', to, port, seconds: 0.6 })) === 'open';
-  } catch (error) {
-    if (/E(HOST|NET)UNREACH$/.test((error as Error).message)) return false;
-    throw error;
-  }
+/**
+ * Throws unless TCP connections succeed, or do not. How one is refused does not matter; one that should succeed may wait
+ * for neighbour discovery that fails first.
+ */
+async function assertReaches(
+  from: Namespace,
+  [to, port]: readonly [to: string, port: number],
+  expected: boolean,
+  when = '',
+): Promise<void> {
+  const reaches = async () => {
+    try {
+      return (await probe(from, { proto: 'tcp', to, port, seconds: 0.6 })) === 'open';
+    } catch (error) {
+      if (/E(HOST|NET)UNREACH$/.test((error as Error).message)) return false;
+      throw error;
+    }
+  };
+  if (expected) await until(reaches, 10);
+  else assert(!(await reaches()), `${from.name} reaches ${to}, port ${port}${when}`);
 }
 
 /** Gives hosts of the bridge and of the outside IPv6 addresses, as an administrator does by hand. */
@@ -213,20 +226,20 @@ for (const firewall of ['nftables', 'iptables']) {
     for (const value of ['0', '1'] as const) {
       setBridgeNetfilter(value);
       for (const [from, to, expected] of cases)
-        assert.equal(await reaches(from, to, 6443), expected, `${from.name} to ${to}, bridge-nf ${value}`);
+        await assertReaches(from, [to, 6443], expected, `, bridge-nf ${value}`);
     }
 
     await execa('nft', ['flush', 'ruleset']);
-    assert.equal(await reaches(web, `${linkLocal}%eth0`, 6443), true, 'without rules');
+    await assertReaches(web, [`${linkLocal}%eth0`, 6443], true);
 
     await establish(firewall, 'host-firewall = strict');
     const ssh = await serve(host, { proto: 'tcp', port: 22, address: '::' });
-    assert.equal(await reaches(outside, 'fd00:2::1', 6443), false);
-    assert.equal(await reaches(outside, 'fd00:2::1', 22), true);
+    await assertReaches(outside, ['fd00:2::1', 6443], false);
+    await assertReaches(outside, ['fd00:2::1', 22], true);
     assert.equal(await probe(outside, { proto: 'icmp', to: 'fd00:2::1' }), 'open');
-    assert.equal(await reaches(host, outside6, 6443), true);
-    assert.equal(await reaches(host, '::1', 6443), true);
-    assert.equal(await reaches(web, host6, 22), false);
+    await assertReaches(host, [outside6, 6443], true);
+    await assertReaches(host, ['::1', 6443], true);
+    await assertReaches(web, [host6, 22], false);
     assert.equal((await virlan('plan')).exitCode, 0);
     assert.match((await virlan('status')).stdout, /k8s-br0 has an IPv6 address that is not virlan's/);
     await Promise.all([...servers, ssh].map(server => server.stop()));
