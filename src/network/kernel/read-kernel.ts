@@ -61,8 +61,11 @@ export async function readKernel(
     });
     return { backend, family, ...found };
   };
-  const [linksAndRoutes, rules, leftovers, guard, entries, vlans] = await Promise.all([
-    readLinksAndRoutes(system),
+  // Before the links: a port that leaves the bridge in between would seem to be there without entries.
+  const entriesAndVlans = Promise.all([listStaticEntries(bridge), listVlans(bridge)]);
+  const [[entries, vlans], linksAndRoutes, rules, leftovers, guard] = await Promise.all([
+    entriesAndVlans,
+    entriesAndVlans.then(() => readLinksAndRoutes(system)),
     Promise.all(listed.flatMap(backend => families[backend].map(family => listRules(backend, family)))),
     // Rules that virlan has not loaded since the host booted do not exist.
     listed.length === 0
@@ -74,8 +77,6 @@ export async function readKernel(
           lines: readApplied(bridge).guard?.listing ?? [],
         }))
       : parseGuardListing(''),
-    listStaticEntries(bridge),
-    listVlans(bridge),
   ]);
   return { ...linksAndRoutes, rules, leftovers, guard, entries, vlans, unread };
 }
