@@ -135,7 +135,7 @@ ledgers('a writer killed at any point leaves whole files, and the next writer a 
     });
   }
   console.log(`interrupted ${interrupted} of 25 times`);
-  // Whether a kill hits the write depends on the machine's load: this is an interrupted write in any case.
+  // Leaves what an interrupted write leaves: whether a kill hits a write depends on the host's load.
   writeFileSync(places.unfinished, '');
   rmSync(`${places.index}/ip`, { recursive: true });
   await store(entry(200));

@@ -16,7 +16,7 @@ import time
 # The DNS question for the server's version (version.bind TXT CH), which every name server answers.
 QUESTION = bytes.fromhex("0001010000010000000000000776657273696f6e0462696e640000100003")
 CLONE_NEWNET = 0x40000000
-# Threads that wake up this much too late stood still: the host did, or others had the processors.
+# A thread that wakes up this much too late stood still: the host did, or others had the processors.
 STALL_SECONDS = 0.4
 PULSE_SECONDS = 0.05
 

@@ -15,6 +15,7 @@ import {
   startLibvirtd,
   virlan,
 } from './host.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
 import { runs } from './running-file.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
@@ -144,6 +145,22 @@ returning('`plan` shows the entries of a port that is to return, and `up` adds t
   assert.deepEqual(await entriesOf(web), entries);
   assert.deepEqual(await plannedSteps(), []);
 });
+
+returning(
+  'a port that leaves the bridge while virlan reads the host has its entries when it returns',
+  async () => {
+    // Lists the entries late, when the links may have been read, and without those of the port.
+    stubProgram(
+      'bridge',
+      `case "$*" in *'fdb show'*) sleep 0.5; ip link set ${web.port} nomaster ;; esac; exec "$original" "$@"`,
+    );
+    await virlan('up');
+    restorePrograms();
+    await up();
+    assert.deepEqual(await portOf(web), set);
+    assert.deepEqual(await entriesOf(web), entries);
+  },
+);
 
 returning("a machine's tap in another bridge is named by status and doctor, and left there", async () => {
   await startWatcher();

@@ -83,8 +83,8 @@ const together = files.filter(file => !alone.includes(file));
 await Promise.all(Array.from({ length: Number(options.jobs) }, () => work(together)));
 await work(files.filter(file => alone.includes(file)));
 
-// A virtual machine that runs all tests may stand still, and tests that run together may delay each other. Neither is
-// the cause of many failures, nor of one in a part that somebody chose.
+// Runs a few failed files again: a virtual machine may stand still, and tests that run together may delay each other.
+// Neither is the cause of many failures, nor of one in a part that somebody chose.
 const failed = files.filter(file => results.get(file).failed > 0);
 if (wanted.length === 0 && failed.length > 0 && failed.length <= mostRepeated) {
   await work([...failed]);

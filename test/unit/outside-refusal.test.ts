@@ -16,7 +16,7 @@ interface Found {
   /** Rules, as ip lists them. */
   readonly rules: readonly object[];
   readonly routes?: readonly object[];
-  /** Those that have a way to the outside, as the kernel answers: the host, all machines, or those with these addresses. */
+  /** Names the senders that the kernel has a route to the outside for: `host`, `machines` for all of them, or addresses. */
   readonly ways?: readonly string[];
 }
 

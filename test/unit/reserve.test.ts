@@ -711,7 +711,7 @@ reservations(
       for (const number of numbers) host.define(asking(number, 1));
       assert.deepEqual(ips(), before, 'each has what its system has');
       host.running.clear();
-      // As the watcher does for those that lack something, until nothing changes.
+      // Defines them again until nothing changes, as the watcher does with machines that lack something.
       for (let round = 0; round < size; round++) for (const number of numbers) host.define(asking(number, 1));
       assert.deepEqual(
         ips(),

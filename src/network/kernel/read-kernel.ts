@@ -61,7 +61,7 @@ export async function readKernel(
     });
     return { backend, family, ...found };
   };
-  // Before the links: a port that leaves the bridge in between would seem to be there without entries.
+  // Reads these before the links: a port that leaves the bridge in between would seem to be in it, without entries.
   const entriesAndVlans = Promise.all([listStaticEntries(bridge), listVlans(bridge)]);
   const [[entries, vlans], linksAndRoutes, rules, leftovers, guard] = await Promise.all([
     entriesAndVlans,
