@@ -17,9 +17,10 @@ import { stepJson, stepLines } from './step-list.ts';
 export async function down(options: Values, names: readonly string[]): Promise<number> {
   const configured = readNetworks(options.config, names.length === 0);
   const isLeftOver = leftOver(options.config, configured);
+  const { watcherRuns } = await import('../watcher/socket/client.ts');
   const networks = await progress(
     'taking networks down',
-    takeDownNetworks(selectKnownNetworks(configured ?? [], names)),
+    takeDownNetworks(selectKnownNetworks(configured ?? [], names), (await watcherRuns()) ? 'refuse' : 'warn'),
   );
   for (const { failed, warnings } of networks) {
     for (const { error } of failed) warn(error.message);

@@ -15,7 +15,7 @@ import type { Established } from './established.ts';
 import { ipForward } from './kernel/sysctl.ts';
 import { withoutOwn, withoutOwnSettings } from './own-marks.ts';
 import { failureOf, recordWarnings, removeRecords } from './record-changes.ts';
-import { recordIsDown } from './records/applied-record.ts';
+import { isTakenDown, recordIsDown, recordIsWanted } from './records/applied-record.ts';
 import { removeMadeObjects } from './records/made-tables.ts';
 import {
   bootId,
@@ -33,15 +33,38 @@ import { surveyHostNamesRemoval, surveyOtherRemovals } from './survey-other-prog
 import { joinWarnings, type NetworkWarning, unreadRulesWarnings } from './warnings/warnings.ts';
 
 /**
- * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another
- * firewall that refuses its part does not count. Needs the network lock.
+ * Says what follows where it cannot be recorded that a network has to stay down: a watcher that follows the network
+ * would make it again (`refuse`), and without one it is down until a hook makes it (`warn`).
  */
-export async function takeDown(name: string, bridge: string): Promise<Established> {
+export type Unmarked = 'refuse' | 'warn';
+
+/**
+ * Takes a network down and restores what was there before it. Throws WriteError before any change if `unmarked` says
+ * so, and VirlanError when a step fails; another firewall that refuses its part does not count. Needs the network lock.
+ */
+export async function takeDown(name: string, bridge: string, unmarked: Unmarked): Promise<Established> {
+  const wasDown = isTakenDown(bridge);
+  // First, so that no watcher repairs what is being removed.
+  const notMarked = wasDown ? null : failureOf(() => recordIsDown(bridge));
+  if (notMarked !== null && unmarked === 'refuse') throw notMarked;
+  try {
+    const removed = await removeNetwork(name, bridge);
+    return { ...removed, warnings: [...removed.warnings, ...recordWarnings('record-left', [notMarked])] };
+  } catch (error) {
+    if (!wasDown) failureOf(() => recordIsWanted(bridge));
+    throw error;
+  }
+}
+
+async function removeNetwork(name: string, bridge: string): Promise<Established> {
   const removals = await surveyOtherRemovals(bridge);
   const forgetting = await surveyHostNamesRemoval(bridge);
   const others = await applySteps([...forgetting, ...removals.steps], 'continue');
   const own = await restoreOriginal(name, bridge);
-  await removeMadeObjects();
+  const madeObjects = await removeMadeObjects().then(
+    () => null,
+    (error: Error) => error,
+  );
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
@@ -49,9 +72,11 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   }
   // dnsmasq leaves its pid file when it is killed.
   const pidFile = findDnsmasq(bridge) === null ? [dnsmasqPaths(bridge).pid] : [];
-  for (const left of [leaseStatusPath(bridge), macMapPath(bridge), ...pidFile]) removeFile(left);
+  const left = [leaseStatusPath(bridge), macMapPath(bridge), ...pidFile].map(path =>
+    failureOf(() => removeFile(path)),
+  );
   const all = joinApplied(others, own);
-  const unrecorded = [...all.unrecorded, failureOf(() => recordIsDown(bridge)), ...removeRecords(bridge)];
+  const unrecorded = [...all.unrecorded, madeObjects, ...left, ...removeRecords(bridge)];
   const warnings = [
     ...joinWarnings(own.warnings, removals.warnings),
     ...recordWarnings('record-left', unrecorded),

@@ -5,7 +5,7 @@ import { VirlanError } from '../errors.ts';
 import { withNetworkLock } from '../network/establish.ts';
 import type { Established } from '../network/established.ts';
 import { readOriginalState } from '../network/records/original-state.ts';
-import { takeDown } from '../network/restore.ts';
+import { takeDown, type Unmarked } from '../network/restore.ts';
 import { changeEvents } from '../report/network-events.ts';
 import { writeEvents } from './write-events.ts';
 
@@ -16,10 +16,14 @@ export type NetworkId = Pick<NetworkConfig, 'name' | 'bridge'>;
  * Takes networks down one after the other, and writes to the log what was done. Throws at the first that
  * fails.
  */
-export async function takeDownNetworks(networks: readonly NetworkId[]): Promise<(NetworkId & Established)[]> {
+export async function takeDownNetworks(
+  networks: readonly NetworkId[],
+  unmarked: Unmarked,
+): Promise<(NetworkId & Established)[]> {
   const results = await withNetworkLock(async () => {
     const down = [];
-    for (const { name, bridge } of networks) down.push({ name, bridge, ...(await takeDown(name, bridge)) });
+    for (const { name, bridge } of networks)
+      down.push({ name, bridge, ...(await takeDown(name, bridge, unmarked)) });
     return down;
   });
   await clearProbeNamespace();

@@ -66,7 +66,7 @@ async function assertWhole(machine: Machine, before: readonly string[]): Promise
 /** Takes away what a reboot takes. */
 async function reboot(): Promise<void> {
   const commands = [
-    'kill "$(cat /run/dnsmasq/k8s-br0.pid)"',
+    'pid=$(cat /run/dnsmasq/k8s-br0.pid) && kill "$pid" && while [ -e /proc/"$pid"/exe ]; do sleep 0.05; done',
     'ip link delete k8s-br0',
     'ip link delete k8s-br0-nic',
     'nft flush ruleset',
@@ -197,5 +197,49 @@ for (const directory of ['/var/lib/virlan', '/run/virlan', '/etc/sysctl.d'])
         }
       },
     );
+
+failing(
+  '"virlan down" beside the watcher changes nothing where /run/virlan is read-only, and fails',
+  async () => {
+    await startLibvirtd();
+    await startWatcher();
+    try {
+      const pid = readFileSync(pidFile, 'utf8');
+      await withFault('/run/virlan', 'EROFS', async () => {
+        const { exitCode, stderr } = await virlan('down');
+        assert.equal(exitCode, 1);
+        assert.match(
+          stderr,
+          /^virlan: \/run\/virlan\/k8s-br0\.down cannot be written: EROFS[^\n]*dmesg[^\n]*$/,
+        );
+        assert.equal(await hasNetwork(), true);
+        assert.equal(readFileSync(pidFile, 'utf8'), pid);
+      });
+      // The watcher makes no network that is marked like this.
+      assert.equal(existsSync('/run/virlan/k8s-br0.down'), false);
+    } finally {
+      await stopWatcher();
+      await stopLibvirtd();
+      await up();
+      await reboot();
+    }
+  },
+);
+
+failing('"virlan down" without a watcher goes on where /run/virlan is read-only, and says so', async () => {
+  await up();
+  await withFault('/run/virlan', 'EROFS', async () => {
+    const { exitCode, stderr } = await virlan('down');
+    assert.equal(exitCode, 0, stderr);
+    assert.match(
+      stderr,
+      /the network is down, but its record does not say so: \/run\/virlan\/k8s-br0\.down .*EROFS/,
+    );
+    assert.equal(await hasNetwork(), false);
+    assert.equal((await execa('ip', ['link', 'show', 'k8s-br0'], { reject: false })).exitCode, 1);
+  });
+  await up();
+  await reboot();
+});
 
 failing.run();

@@ -23,7 +23,7 @@ export function publishAll(networks: readonly NetworkConfig[], report: Report): 
 /** Takes down networks that are no longer configured. */
 export async function takeDownAll(networks: readonly NetworkConfig[], report: Report): Promise<void> {
   for (const network of networks)
-    await takeDownNetworks([network]).catch((error: Error) =>
+    await takeDownNetworks([network], 'warn').catch((error: Error) =>
       report([{ kind: 'network-failed', network: network.name, error }]),
     );
 }

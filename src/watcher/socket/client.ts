@@ -35,6 +35,11 @@ export function requestWatcher(method: 'GET' | 'POST', path: string, body = ''):
   });
 }
 
+/** Returns whether a watcher answers on the socket. */
+export async function watcherRuns(): Promise<boolean> {
+  return (await requestWatcher('GET', '/ping')) !== null;
+}
+
 /** Has the watcher reconcile a machine whose reservation changed. */
 export async function requestReconcile(machine: string): Promise<ReconcileResult> {
   return parseReconcile(await requestWatcher('POST', '/reconcile', machine));
