@@ -185,6 +185,28 @@ dnsmasqs('the watcher replaces a dnsmasq that was stopped', async () => {
   await stopWatcher();
 });
 
+/** Attaches to a process as a debugger does: it does not run from then on, and no signal has stopped it. */
+const holdProcess = `import ctypes, os, sys
+pid = int(sys.argv[1])
+assert ctypes.CDLL(None).ptrace(16, pid, 0, 0) == 0
+os.waitpid(pid, 0)
+print("held", flush=True)
+sys.stdin.read()`;
+
+dnsmasqs('the watcher replaces a dnsmasq that hung before the watcher was started', async () => {
+  const hung = await dnsmasqPid();
+  assert(hung !== null);
+  const debug = spawn('python3', ['-c', holdProcess, String(hung)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(debug.stdout, 'data');
+  await startWatcher();
+  await until(async () => ![hung, null].includes(await dnsmasqPid()), 30);
+  const resolver = new Resolver({ timeout: 5000, tries: 1 });
+  resolver.setServers(['192.168.100.1']);
+  await assert.rejects(resolver.resolve4('nobody.k8s-br0.internal'), { code: 'ENOTFOUND' });
+  await stopWatcher();
+  debug.kill();
+});
+
 /** Deletes the bridge and makes it again with all that is right about it, as another program might. */
 async function makeBridgeAnew({ port }: Guest): Promise<void> {
   await execa('sh', [

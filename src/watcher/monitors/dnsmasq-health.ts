@@ -6,13 +6,15 @@ import type { DnsAnswer } from '../../dnsmasq/ask.ts';
 export interface DnsmasqHost {
   find(bridge: string): number | null;
   ask(network: NetworkConfig): Promise<DnsAnswer>;
+  /** Returns whether questions have arrived that it does not read. */
+  hasUnreadQuestions(network: NetworkConfig): boolean;
   /** Ends the process at once. */
   end(pid: number): void;
 }
 
 /**
- * Asks each dnsmasq a question, and ends one that is silent. Only one that has answered before counts as
- * silent: a firewall of the administrator's may keep the question from it.
+ * Asks each dnsmasq a question, and ends one that is silent. One that has not answered before counts as silent only if
+ * the question has reached it: a firewall of the administrator's may keep it from it.
  */
 export class DnsmasqHealth {
   readonly #host: DnsmasqHost;
@@ -30,9 +32,9 @@ export class DnsmasqHealth {
     if (pid === null) return null;
     const answer = await this.#host.ask(network);
     if (answer === 'answer') this.#answered.set(bridge, pid);
-    const isSilent = answer === 'silence' && this.#answered.get(bridge) === pid;
+    const isHung = () => this.#answered.get(bridge) === pid || this.#host.hasUnreadQuestions(network);
     // It may have ended meanwhile.
-    if (!isSilent || this.#host.find(bridge) !== pid) return null;
+    if (answer !== 'silence' || !isHung() || this.#host.find(bridge) !== pid) return null;
     this.#host.end(pid);
     return pid;
   }

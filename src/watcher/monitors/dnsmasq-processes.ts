@@ -1,10 +1,13 @@
 // Looks after the dnsmasq of each network: notices one that has ended, and ends one that is silent.
+import { endianness } from 'node:os';
 import type { NetworkConfig } from '../../config/config.ts';
 import { askDns } from '../../dnsmasq/ask.ts';
 import { findDnsmasq } from '../../dnsmasq/process.ts';
+import { hasUnreadQuestions } from '../../dnsmasq/unread-questions.ts';
 import type { Event } from '../../report/event.ts';
 import { Presence } from '../../system/presence.ts';
 import { sendSignal } from '../../system/processes.ts';
+import { system } from '../../system/system.ts';
 import type { Repairs } from '../repairs/repairs.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
 
@@ -15,6 +18,8 @@ export class DnsmasqProcesses {
   readonly #health = new DnsmasqHealth({
     find: findDnsmasq,
     ask: askDns,
+    hasUnreadQuestions: ({ gateway }) =>
+      hasUnreadQuestions(system.readFile('/proc/net/udp') ?? '', gateway, endianness()),
     end: pid => void sendSignal(pid, 'SIGKILL'),
   });
 

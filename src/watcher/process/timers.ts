@@ -62,6 +62,8 @@ export function startTimers({
   askPeers,
 }: TimedWork): () => void {
   const watchdogMs = watchdogIntervalMs(process.env);
+  // One may hang since before the watcher's start.
+  askDnsmasq();
   const timers = [
     setInterval(reconcile, reconcileIntervalMs),
     setInterval(checkDnsmasq, dnsmasqIntervalMs),
