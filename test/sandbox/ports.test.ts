@@ -234,7 +234,8 @@ ports(
     ip link add link lan name lan5 type macvlan
     ip link set lan5 master k8s-br0
     ip link set lan-peer master k8s-br0
-    mkdir -p /usr/lib/modules/6.99`);
+    mkdir -p /usr/lib/modules/6.99 /usr/lib/modules/$(uname -r)/updates/dkms
+    touch /usr/lib/modules/6.99/modules.dep`);
     const { stdout } = await virlan('status');
     assert.match(stdout, /lan5, which leads to a LAN, is in k8s-br0/);
     assert.doesNotMatch(stdout, /lan-peer, which/);

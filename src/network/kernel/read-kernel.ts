@@ -146,5 +146,11 @@ export function canMakeDummy(): boolean {
 
 /** Returns the release of the running kernel if its modules are gone; otherwise null. */
 export function replacedKernel(): string | null {
-  return isKernelReplaced(release(), system.listDirectory('/lib/modules')) ? release() : null;
+  // The removal of a kernel leaves its directory where another program, such as DKMS, has files in it.
+  const installed = system
+    .listDirectory('/lib/modules')
+    .filter(name =>
+      ['modules.dep', 'modules.builtin'].some(list => system.exists(`/lib/modules/${name}/${list}`)),
+    );
+  return isKernelReplaced(release(), installed) ? release() : null;
 }
