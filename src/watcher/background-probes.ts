@@ -16,6 +16,8 @@ export interface ProbePauses {
   /** Least pause between two probes because of changes: it doubles while they go on, up to a limit. */
   readonly betweenChangesMs: number;
   readonly maxBetweenChangesMs: number;
+  /** Age of a result after which a probe is sent again. */
+  readonly maxAgeMs: number;
 }
 
 const defaultPauses: ProbePauses = {
@@ -25,6 +27,7 @@ const defaultPauses: ProbePauses = {
   maxQuietMs: 8000,
   betweenChangesMs: 10_000,
   maxBetweenChangesMs: 320_000,
+  maxAgeMs: 600_000,
 };
 
 /** Callbacks of BackgroundProbes. */
@@ -93,6 +96,15 @@ export class BackgroundProbes {
     const changedAt = this.#scheduled.get(network)?.changedAt ?? now;
     const dueAt = Math.min(now + quietMs, changedAt + maxQuietMs);
     this.#schedule(network, dueAt, this.#changesOf(network).pauseMs, changedAt);
+  }
+
+  /**
+   * Schedules a probe of a network whose last result is old: of some changes the kernel tells nobody, such as those of
+   * ipset's sets, of policies of IPsec, and of programs in BPF.
+   */
+  renew(network: string): void {
+    const last = this.#last.get(network);
+    if (last !== undefined && Date.now() - last.at.getTime() >= this.#pauses.maxAgeMs) this.request(network);
   }
 
   /** Returns the result of the last probe of a network; null before the first. */

@@ -193,6 +193,7 @@ export class Watcher {
     return startTimers({
       reconcile: () => {
         void this.#reconcile();
+        for (const { name } of this.#networks()) this.#probes.renew(name);
         // A NIC of another program may have left the bridge of `default`.
         void this.#libvirt.arrangeNetworks();
       },

@@ -86,6 +86,45 @@ for (const { kind, block, free, named } of changes) {
   });
 }
 
+again(
+  'an element of a set that a rule of another program looks up is in the status while it blocks',
+  async () => {
+    const sent = await probesSent();
+    await nft(`table inet corp { set blocked { type ipv4_addr; flags interval; };
+    chain post { type filter hook forward priority 50; policy accept; ip saddr @blocked drop; }; }`);
+    await until(async () => (await probesSent()) > sent, limitSeconds);
+    const element = ['element', 'inet', 'corp', 'blocked', '{ 192.168.100.0/24 }'];
+    await execa('nft', ['add', ...element]);
+    await statusWhen(
+      network => probeProblems(network).some(problem => /@blocked/.test(problem)),
+      limitSeconds,
+    );
+    await execa('nft', ['delete', ...element]);
+    await statusWhen(network => probeProblems(network).length === 0, limitSeconds);
+    await execa('nft', ['delete', 'table', 'inet', 'corp']);
+  },
+);
+
+again(
+  'the host is probed after a link goes down: the kernel removes its routes without a message',
+  async () => {
+    const { stdout } = await execa('ip', ['route', 'show', 'default']);
+    const sent = await probesSent();
+    await execa('ip', ['link', 'set', 'uplink', 'down']);
+    await until(async () => (await probesSent()) > sent, limitSeconds);
+    await execa('ip', ['link', 'set', 'uplink', 'up']);
+    await execa('ip', [
+      'route',
+      'add',
+      ...stdout
+        .trim()
+        .split(/\s+/)
+        .filter(word => word !== 'linkdown'),
+    ]);
+    await statusWhen(network => probeProblems(network).length === 0, limitSeconds);
+  },
+);
+
 again('an idle host is not probed: neither a probe nor a repair leads to another probe', async () => {
   // A repair is followed by one probe, which changes rules and links of its own.
   const before = await probesSent();

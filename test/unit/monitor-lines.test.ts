@@ -9,6 +9,7 @@ import {
   isRulesOfWayChange,
   isWayChange,
   LinkChanges,
+  LinkStates,
   PortChanges,
 } from '../../src/watcher/monitors/monitor-lines.ts';
 
@@ -23,8 +24,6 @@ const rules: [line: string, isChange: boolean][] = [
   ['insert rule inet firewalld filter_FWD iifname "k8s-br0" drop', true],
   ['# new generation 8 by process 28483 (nft)', false],
   ['# ERROR: We lost some netlink events!', true],
-  ['add element ip crowdsec blacklist { 192.0.2.7 expires 4h }', false],
-  ['delete element ip crowdsec blacklist { 192.0.2.7 }', false],
   ['add table ip virlan_probe', false],
   ['add chain ip virlan_probe earliest { type filter hook prerouting priority -400; policy accept; }', false],
   ['add rule ip virlan_probe incoming iifname "k8s-br0" ip saddr 192.168.100.254 counter packets 0', false],
@@ -126,6 +125,42 @@ monitorLines('an element of virlan in a set is a change, and none of the way of 
     assert.deepEqual([isRulesChange(line), isRulesOfWayChange(line)], [true, false], line);
 });
 
+monitorLines('an element of another program needs no scan, and a probe, because rules may look it up', () => {
+  for (const line of [
+    'add element ip crowdsec blacklist { 192.0.2.7 expires 4h }',
+    'delete element ip crowdsec blacklist { 192.0.2.7 }',
+    'add element inet corp verdicts { 192.168.100.0/24 : drop }',
+  ])
+    assert.deepEqual([isRulesChange(line), isRulesOfWayChange(line)], [false, true], line);
+  const own = 'add element ip virlan_probe __set0 { 22 }';
+  assert.deepEqual([isRulesChange(own), isRulesOfWayChange(own)], [false, false]);
+});
+
+monitorLines(
+  'a link that gains or loses its carrier may be a change of the way, but no tap or bridge of virlan',
+  () => {
+    const [up, down] = ['<BROADCAST,MULTICAST,UP,LOWER_UP>', '<NO-CARRIER,BROADCAST,MULTICAST,UP>'];
+    const lines: [line: string, isChange: boolean][] = [
+      [`2: eth0: ${up} mtu 1500 state UP`, false],
+      [`2: eth0: ${up} mtu 1400 state UP`, false],
+      [`2: eth0: ${down} mtu 1400 state DOWN`, true],
+      ['2: eth0: <BROADCAST,MULTICAST> mtu 1400 state DOWN', false],
+      [`2: eth0: ${up} mtu 1400 state UP`, true],
+      [`Deleted 2: eth0: ${up} mtu 1400 state UP`, true],
+      ['7: vnet0: <BROADCAST,MULTICAST> mtu 1500 state DOWN', false],
+      [`7: vnet0: ${up} mtu 1500 master k8s-br0 state UP`, false],
+      [`7: vnet0: ${down} mtu 1500 master k8s-br0 state DOWN`, false],
+      ['Deleted 7: vnet0: <BROADCAST,MULTICAST> mtu 1500 state DOWN', false],
+      [`3: k8s-br0: ${up} mtu 1500 state UP`, false],
+      [`3: k8s-br0: ${down} mtu 1500 state DOWN`, false],
+      [`9: virlan-probe@if8: ${up} mtu 1500 state UP`, false],
+      [`5: wg0: ${up} mtu 1420 state UNKNOWN`, true],
+    ];
+    const states = new LinkStates(['eth0']);
+    for (const [line, isChange] of lines) assert.equal(states.isChange(line, ['k8s-br0']), isChange, line);
+  },
+);
+
 monitorLines('a line of ip that may be about a bridge, forwarding or a subnet is a change', () => {
   for (const [line, isChange] of links)
     assert.equal(new LinkChanges().isChange(line, ['k8s-br0']), isChange, line);
@@ -186,6 +221,7 @@ monitorLines('no text makes the parsers throw', () => {
     fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), text => {
       isRulesChange(text);
       isWayChange(text);
+      new LinkStates([]).isChange(text, ['k8s-br0']);
       new LinkChanges().isChange(text, ['k8s-br0']);
     }),
   );

@@ -900,6 +900,7 @@ const pauses = {
   maxQuietMs: 80,
   betweenChangesMs: 100,
   maxBetweenChangesMs: 800,
+  maxAgeMs: 60_000,
 };
 
 /** Resolves when the condition holds. Polls, because the timers emit no event. */
@@ -1002,6 +1003,30 @@ probe('in the background, a probe follows at once on one that was not sent', asy
   }
   assert.equal(background.last('k8s-br0')?.passed, true);
   background.stop();
+});
+
+probe('in the background, an old result is renewed, also that of a probe that was not sent', async () => {
+  const results = [notSent({ kind: 'probe-without-block' }), judgeProbe(facts), judgeProbe(facts)];
+  const sentWith = async (maxAgeMs: number): Promise<number> => {
+    let sent = 0;
+    let ended = 0;
+    const background = new BackgroundProbes(
+      async () => results[sent++] ?? [],
+      { ended: () => ended++, changed: () => {} },
+      { ...pauses, afterRepairMs: 1, betweenRepairsMs: 1, maxAgeMs },
+    );
+    // A network without a result is probed for another reason.
+    background.renew('k8s-br0');
+    background.request('k8s-br0');
+    await until(() => ended === 1);
+    background.renew('k8s-br0');
+    if (maxAgeMs === 0) await until(() => ended === 2);
+    else await new Promise(resolve => setTimeout(resolve, pauses.betweenRepairsMs));
+    background.stop();
+    return sent;
+  };
+  assert.equal(await sentWith(0), 2);
+  assert.equal(await sentWith(60_000), 1);
 });
 
 probe('in the background, a network that is no longer configured is forgotten', async () => {

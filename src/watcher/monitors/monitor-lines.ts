@@ -16,15 +16,21 @@ const ofProbe = new RegExp(`^(trace |[a-z]+ (table|chain|rule|set) ip ${counterT
 export function isRulesChange(line: string): boolean {
   // When rules change faster than nft reads, it prints "# ERROR: We lost some netlink events!".
   if (line.startsWith('#')) return line.startsWith('# ERROR');
-  return !/^(add|delete|destroy) element (?!\S+ virlan-)/.test(line) && !ofProbe.test(line);
+  return (!isElement(line) || / element \S+ virlan-/.test(line)) && !ofProbe.test(line);
 }
 
 /**
- * Returns whether a line of `nft monitor` may be about rules that packets of machines meet. The start of each machine
- * changes elements of the guard, and needs no probe.
+ * Returns whether a line of `nft monitor` may be about rules that packets of machines meet, or about elements of sets
+ * and maps that such rules look up. The start of each machine changes elements of the guard, and needs no probe.
  */
 export function isRulesOfWayChange(line: string): boolean {
-  return isRulesChange(line) && !/^(add|delete|destroy) element /.test(line);
+  return (
+    !/^(add|delete|destroy) element \S+ virlan[-_]/.test(line) && (isElement(line) || isRulesChange(line))
+  );
+}
+
+function isElement(line: string): boolean {
+  return /^(add|delete|destroy) element /.test(line);
 }
 
 /** Lines of `ip monitor` about the way of IPv4 packets: routes, their rules, forwarding, reverse paths. */
@@ -39,6 +45,32 @@ const wayChanges = [
 /** Returns whether a line of `ip monitor` may be about a way that packets of machines take. */
 export function isWayChange(line: string): boolean {
   return wayChanges.some(change => change.test(line)) && !line.includes(` dev ${probeNamespace} `);
+}
+
+/**
+ * Reads `ip -o monitor link` for links that go down and come up: the kernel removes the routes of a link that goes down
+ * without a message.
+ */
+export class LinkStates {
+  readonly #up: Set<string>;
+
+  /** `up` are the links that have a carrier now. */
+  constructor(up: readonly string[]) {
+    this.#up = new Set(up);
+  }
+
+  /** Returns whether a link that is in no bridge has gained or lost its carrier. `bridges` are virlan's own. */
+  isChange(line: string, bridges: readonly string[]): boolean {
+    const [, deleted, link = '', flags = ''] = /^(Deleted )?\d+: ([^@:\s]+)\S* <(\S*)>/.exec(line) ?? [];
+    if (link === '' || link === probeNamespace || bridges.includes(link)) return false;
+    const [wasUp, isUp] = [
+      this.#up.has(link),
+      deleted === undefined && flags.split(',').includes('LOWER_UP'),
+    ];
+    if (isUp) this.#up.add(link);
+    else this.#up.delete(link);
+    return wasUp !== isUp && !line.includes(' master ');
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   isRulesOfWayChange,
   isWayChange,
   LinkChanges,
+  LinkStates,
   PortChanges,
 } from './monitor-lines.ts';
 
@@ -48,6 +49,9 @@ export function followKernel(
 ): Follower[] {
   const bridges = () => networks().map(({ bridge }) => bridge);
   const links = new LinkChanges();
+  const isUp = (link: string) =>
+    ['up', 'unknown'].includes(system.readFile(`/sys/class/net/${link}/operstate`)?.trim() ?? '');
+  const linkStates = new LinkStates(system.listDirectory('/sys/class/net').filter(isUp));
   const ports = new PortChanges(
     port => Number(system.readFile(`/sys/class/net/${port}/brport/group_fwd_mask`)),
     filtersVlans,
@@ -65,7 +69,10 @@ export function followKernel(
     new Follower(['nft', 'monitor'], onLine(isRulesChange, isRulesOfWayChange)),
     new Follower(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
-      onLine(line => links.isChange(line, bridges()), isWayChange),
+      onLine(
+        line => links.isChange(line, bridges()),
+        line => isWayChange(line) || linkStates.isChange(line, bridges()),
+      ),
     ),
     new Follower(
       ['bridge', '-d', '-o', 'monitor', 'link'],
