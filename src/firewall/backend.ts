@@ -14,10 +14,17 @@ export type BackendName = (typeof backendNames)[number];
 
 /**
  * The parts of virlan's rules that a kernel may refuse: those of a whole backend; the rule of iptables that fills in
- * checksums, without which a network works for all but old DHCP clients; iptables' table `security`; the guard; and the
- * limit of connections for each tap.
+ * checksums, without which a network works for all but old DHCP clients; iptables' table `security`; the guard; the
+ * limit of connections for each tap; and the rules that lower the segment size of TCP to what the packets' way carries.
  */
-export const lackingParts = [...backendNames, 'checksum', 'security', 'guard', 'connection-limit'] as const;
+export const lackingParts = [
+  ...backendNames,
+  'checksum',
+  'security',
+  'guard',
+  'connection-limit',
+  'clamp-mss',
+] as const;
 
 /** A part of the rules that the kernel has refused. */
 export type Lacking = (typeof lackingParts)[number];

@@ -99,32 +99,38 @@ export function nextLacking(
   { backend, family, role, error }: RefusedLoad,
 ): readonly Lacking[] | null {
   if (isTemporary(error)) return null;
-  const others = known.filter(name => name !== 'checksum' && name !== 'security');
-  if (backend === 'iptables') {
-    const parts = nextParts(known, family, role);
-    if (parts !== null) return [...others, ...parts];
-  }
-  if (family !== 'ipv4' || role === 'companion') return null;
-  // A limit is not worth a backend.
-  if (backend === 'nftables' && !known.includes('connection-limit')) return [...known, 'connection-limit'];
-  if (firewall !== 'auto') return null;
-  const next = [...others.filter(name => name !== 'connection-limit'), backend];
+  const parts = partsOf(backend, family, role);
+  const others = known.filter(name => !parts.includes(name));
+  const choices = choicesOf(parts);
+  const tried = choices.findIndex(
+    choice => choice.length === known.length - others.length && isIn(choice, known),
+  );
+  const choice = choices[tried + 1];
+  if (choice !== undefined) return [...others, ...choice];
+  // Rules of IPv6, and the companion, are not worth another backend.
+  if (firewall !== 'auto' || family !== 'ipv4' || role === 'companion') return null;
+  const next = [...others, backend];
   return available.some(name => !next.includes(name)) ? next : null;
 }
 
-/** Returns the next parts of iptables to do without: each, then both; null after that. */
-function nextParts(
-  known: readonly Lacking[],
-  family: Family,
-  role: RulesScript['role'],
-): readonly Lacking[] | null {
-  const [checksum, security] = [known.includes('checksum'), known.includes('security')];
-  // Only IPv4 has the rule for checksums, and the companion has nothing else.
-  if (role === 'companion') return checksum ? null : ['checksum'];
-  if (family === 'ipv6') return security ? null : [...(checksum ? ['checksum' as const] : []), 'security'];
-  if (checksum && security) return null;
-  if (security) return ['checksum', 'security'];
-  return checksum ? ['security'] : ['checksum'];
+/** Returns the parts of the rules of a backend without which a network works. */
+function partsOf(backend: BackendName, family: Family, role: RulesScript['role']): readonly Lacking[] {
+  // The companion has nothing but the rule for checksums.
+  if (role === 'companion') return ['checksum'];
+  // IPv6 has no other rule that a kernel with IPv6 may lack.
+  if (family === 'ipv6') return backend === 'iptables' ? ['security'] : [];
+  return backend === 'iptables' ? ['checksum', 'security', 'clamp-mss'] : ['connection-limit', 'clamp-mss'];
+}
+
+/** Returns all choices of some parts: none, each alone, and so on, and all of them last. */
+function choicesOf(parts: readonly Lacking[]): Lacking[][] {
+  const choices: Lacking[][] = [[]];
+  for (const part of parts) choices.push(...choices.map(choice => [...choice, part]));
+  return choices.sort((a, b) => a.length - b.length);
+}
+
+function isIn(parts: readonly Lacking[], known: readonly Lacking[]): boolean {
+  return parts.every(part => known.includes(part));
 }
 
 /** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */

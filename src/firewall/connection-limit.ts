@@ -1,7 +1,6 @@
 // The limit of TCP connections to dnsmasq. It has a process for each, at most 20 (MAX_PROCS in its config.h), and waits
 // 150 s for a question.
-import type { Lacking } from './backend.ts';
-import type { Rule, Ruleset } from './rule.ts';
+import type { Rule } from './rule.ts';
 
 /** The connections at once of a tap. Others wait for the client's next attempt. */
 const connectionsOfSender = 8;
@@ -16,13 +15,6 @@ export function connectionSets(rules: readonly Rule[]): string[] {
   return rules.some(({ surplus }) => surplus)
     ? [`\tset ${set} {\n\t\ttypeof meta priority\n\t\tsize 65535\n\t\tflags dynamic\n\t}\n`]
     : [];
-}
-
-/** Returns a ruleset without the limit where the kernel cannot count connections (nft_connlimit). */
-export function withinLimits(ruleset: Ruleset, lacking: readonly Lacking[]): Ruleset {
-  if (!lacking.includes('connection-limit')) return ruleset;
-  const rules = ruleset.input.rules.filter(({ surplus }) => surplus !== true);
-  return { ...ruleset, input: { ...ruleset.input, rules } };
 }
 
 const ofTaps = `${tapPriorities.first}-${tapPriorities.first + tapPriorities.count - 1}`;

@@ -12,6 +12,7 @@ import type { System } from '../system/system.ts';
 import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
 import { renderMatch, renderRule } from './iptables-rule.ts';
 import { missingObjects, savedTables, splitTables } from './iptables-tables.ts';
+import { withoutLackingRules } from './lacking-rules.ts';
 import { loadTimeoutSeconds } from './nft-script.ts';
 import { overruledRules } from './overruled.ts';
 import type { Match, Rule, Ruleset, Verdict } from './rule.ts';
@@ -58,7 +59,7 @@ interface Chain {
 export const iptables: Backend = {
   name: 'iptables',
   programs: family => [`${iptablesPrefix[family]}-restore`, `${iptablesPrefix[family]}-save`],
-  render: (ruleset, lacking = []) => renderChains(chainsOf(ruleset, lacking)),
+  render: (ruleset, lacking = []) => renderChains(chainsOf(withoutLackingRules(ruleset, lacking), lacking)),
   companions: () => [],
   async missingObjects(system, reader, { family }, script) {
     const listChains = () => system.run('nft', ['--json', 'list', 'chains']).catch(() => '');

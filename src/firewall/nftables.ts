@@ -7,8 +7,9 @@
 import { formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
 import { formatSpan, parseClients, parsePortSpan } from '../config/forward.ts';
 import type { Backend, Listing, RulesPlace } from './backend.ts';
-import { connectionSets, isCounted, moreOfTap, withinLimits } from './connection-limit.ts';
+import { connectionSets, isCounted, moreOfTap } from './connection-limit.ts';
 import { checksumScript } from './iptables.ts';
+import { withoutLackingRules } from './lacking-rules.ts';
 import { loadFirst, loadTables, runScript } from './nft-script.ts';
 import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
 import { nftFamily } from './rules-reader.ts';
@@ -17,7 +18,7 @@ import type { Translation, TranslationsChange } from './translation.ts';
 export const nftables: Backend = {
   name: 'nftables',
   programs: () => ['nft'],
-  render: (ruleset, lacking = []) => renderNftables(withinLimits(ruleset, lacking)),
+  render: (ruleset, lacking = []) => renderNftables(withoutLackingRules(ruleset, lacking)),
   // nftables has no statement that fills in checksums.
   companions: (ruleset, available) =>
     available.includes('iptables') && ruleset.family === 'ipv4'

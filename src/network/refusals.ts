@@ -56,7 +56,9 @@ export function withRefusals<T extends Outcome>(
 ): T {
   const lasting = readLacking(bridge);
   const { warnings, ...outcome } = withoutRefused(established, refusals);
-  const added = refusals
+  // A part may be tried alone, and again together with others.
+  const latest = new Map(refusals.map(refusal => [refusal.part, refusal]));
+  const added = [...latest.values()]
     .filter(({ part }) => lasting.includes(part))
     .map(({ part, failed: { error } }) => ({ kind: 'rules-refused', part, error }) as const);
   return { ...established, ...outcome, warnings: [...warnings, ...added] };

@@ -41,6 +41,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'no-checksum': true,
   'checksum-refused': true,
   'connection-limit-refused': true,
+  'clamp-mss-refused': true,
   fight: true,
   failed: true,
   unreadable: true,

@@ -39,6 +39,7 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
         ? [{ kind: 'no-checksum' } as const]
         : []),
     ...(lacking.includes('connection-limit') ? [{ kind: 'connection-limit-refused' } as const] : []),
+    ...(lacking.includes('clamp-mss') ? [{ kind: 'clamp-mss-refused' } as const] : []),
     ...(lacking.includes('security') ? [{ kind: 'security-refused' } as const] : []),
   ];
 }

@@ -41,6 +41,7 @@ function fixOf(problem: NetworkProblem): Fix | null {
     case 'no-checksum':
     case 'checksum-refused':
     case 'connection-limit-refused':
+    case 'clamp-mss-refused':
     case 'security-refused':
     case 'unreadable':
     case 'configuration':
@@ -72,6 +73,8 @@ export function networkProblemText(problem: NetworkProblem): string {
       return 'this kernel refuses the rule of iptables that fills in the checksum of DHCP replies: the network works, but old DHCP clients may not take an address';
     case 'connection-limit-refused':
       return 'this kernel refuses to count TCP connections (nft_connlimit, nft_hash): one machine can use up those to the DNS of the gateway for all';
+    case 'clamp-mss-refused':
+      return 'this kernel refuses to lower the segment size of TCP (nft_exthdr, xt_TCPMSS): connections of machines may hang where the way to the outside has a smaller MTU than they have';
     case 'security-refused':
       return 'this kernel refuses the table security of iptables: machines reach on this host what a rule of iptables accepts before those of virlan';
     case 'fight':

@@ -75,6 +75,8 @@ export type NetworkProblem =
   | { readonly kind: 'checksum-refused' }
   /** The kernel cannot limit the connections of a machine to dnsmasq. */
   | { readonly kind: 'connection-limit-refused' }
+  /** The kernel cannot lower the segment size of TCP. */
+  | { readonly kind: 'clamp-mss-refused' }
   /** The kernel refuses the table `security` of iptables. */
   | { readonly kind: 'security-refused' }
   | { readonly kind: 'fight'; readonly fight: Fight }

@@ -168,6 +168,8 @@ const refusedText: Readonly<Record<Lacking, string>> = {
   iptables: 'rules of iptables, so the other firewall backend has them',
   'connection-limit':
     'the limit of TCP connections to the DNS of the gateway, and one machine can use them up for all',
+  'clamp-mss':
+    'the rules that lower the segment size of TCP, so connections may hang where the way outside has a smaller MTU',
   guard: 'the rules of the guard, and machines are not guarded against each other',
 };
 

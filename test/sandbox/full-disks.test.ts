@@ -140,4 +140,26 @@ disks('a configuration that cannot be written does not stop dnsmasq, and is not 
   assert.deepEqual(logLinesOf('unit-left-alone'), []);
 });
 
+disks(
+  'with no room for the files of dnsmasq at boot, the watcher makes the rest, and starts dnsmasq when there is room',
+  async () => {
+    await stopWatcher();
+    await configure(config);
+    await reboot();
+    await execa('umount', ['--lazy', '/var/lib/dnsmasq/k8s-br0'], { reject: false });
+    rmSync(conf, { force: true });
+    await fill('/var/lib/dnsmasq/k8s-br0');
+    await runHook('daemon', ['-', 'start', '-', 'start']);
+    assert.equal(existsSync('/run/dnsmasq/k8s-br0.pid'), false);
+    const rules = await execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'], { reject: false });
+    assert.match(rules.stdout, /masquerade/);
+    await startWatcher();
+    await until(async () => /k8s-br0\/dnsmasq\.conf .*ENOSPC/.test((await virlan('status')).stdout));
+    makeRoom('/var/lib/dnsmasq/k8s-br0');
+    await until(hasNetwork, 30);
+    await until(async () => (await plannedSteps()).length === 0);
+    await stopWatcher();
+  },
+);
+
 disks.run();

@@ -232,6 +232,28 @@ for (const [words, table] of Object.entries(limits)) {
   });
 }
 
+/** A program that loads rules, and the words of those that lower the segment size of TCP. */
+const clamps = { nftables: ['nft', 'maxseg'], iptables: ['iptables-restore', 'TCPMSS'] } as const;
+
+for (const [firewall, [program, words]] of Object.entries(clamps)) {
+  lacking(`${firewall} on a kernel without "${words}": a warning, and a network that works`, async () => {
+    await configureFirewall(firewall);
+    stubProgram(program, counted(lacks(words)));
+    const { exitCode, stderr } = await virlan('up');
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stderr, /refuse.*the rules that lower the segment size of TCP/);
+    await assertConnectivity(await addMachines());
+    assert.equal((await virlan('plan')).exitCode, 0);
+    const named = (await networkStatus()).problems.filter(problem => /segment size/.test(problem));
+    assert.equal(named.length, 1);
+    await loads();
+    await up();
+    assert.equal(await loads(), 0);
+    await down();
+    assert.deepEqual(await leftoverRules(), []);
+  });
+}
+
 for (const firewall of ['nftables', 'iptables']) {
   lacking(`${firewall} on a kernel without CHECKSUM: a warning, and a network that works`, async () => {
     await configureFirewall(firewall);

@@ -58,29 +58,49 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
       error: failure('failed'),
       ...load,
     });
+  /** Returns what is tried in turn, from `known` on, until nothing is left, or another backend. */
+  const sequence = (firewall: string, known: readonly Lacking[], load: Parameters<typeof next>[2]) => {
+    const tried: string[] = [];
+    for (let lacks = next(firewall, known, load); lacks !== null; lacks = next(firewall, lacks, load)) {
+      tried.push(lacks.join(' '));
+      if (lacks.some(part => part === load.backend)) break;
+    }
+    return tried;
+  };
+  const nftables = { backend: 'nftables' } as const;
   const iptables = { backend: 'iptables' } as const;
-  const limit = ['connection-limit'] as const;
-  assert.deepEqual(next('auto', [], {}), limit);
-  assert.deepEqual(next('nftables', [], {}), limit);
-  assert.deepEqual(next('auto', ['guard', ...limit], {}), ['guard', 'nftables']);
-  assert.deepEqual(next('auto', ['nftables'], iptables), ['nftables', 'checksum']);
-  assert.deepEqual(next('auto', ['nftables', 'checksum'], iptables), ['nftables', 'security']);
-  assert.equal(next('auto', ['nftables', 'checksum', 'security'], iptables), null);
-  assert.deepEqual(next('auto', [], iptables), ['checksum']);
-  assert.deepEqual(next('auto', ['checksum'], iptables), ['security']);
-  assert.deepEqual(next('auto', ['security'], iptables), ['checksum', 'security']);
-  assert.deepEqual(next('auto', ['checksum', 'security'], iptables), ['iptables']);
+  const single = ['connection-limit', 'clamp-mss', 'connection-limit clamp-mss'];
+  assert.deepEqual(sequence('auto', [], nftables), [...single, 'nftables']);
+  assert.deepEqual(sequence('nftables', [], nftables), single);
+  assert.deepEqual(
+    sequence('auto', ['guard'], nftables),
+    [...single, 'nftables'].map(parts => `guard ${parts}`),
+  );
+  const ofIptables = [
+    'checksum',
+    'security',
+    'clamp-mss',
+    'checksum security',
+    'checksum clamp-mss',
+    'security clamp-mss',
+    'checksum security clamp-mss',
+  ];
+  assert.deepEqual(sequence('auto', [], iptables), [...ofIptables, 'iptables']);
+  assert.deepEqual(sequence('iptables', [], iptables), ofIptables);
+  assert.deepEqual(
+    sequence('auto', ['nftables'], iptables),
+    ofIptables.map(parts => `nftables ${parts}`),
+  );
   const ipv6 = { ...iptables, family: 'ipv6' } as const;
-  assert.deepEqual(next('auto', [], ipv6), ['security']);
-  assert.deepEqual(next('auto', ['checksum'], ipv6), ['checksum', 'security']);
-  assert.equal(next('auto', ['security'], ipv6), null);
-  assert.deepEqual(next('nftables', [], { ...iptables, role: 'companion' }), ['checksum']);
-  assert.equal(next('auto', ['checksum'], { ...iptables, role: 'companion' }), null);
-  // Somebody's choice, the only backend, the family without which a network works.
-  assert.equal(next('nftables', limit, {}), null);
-  assert.equal(next('iptables', ['checksum', 'security'], iptables), null);
-  assert.equal(next('auto', limit, {}, ['nftables']), null);
-  assert.equal(next('auto', [], { family: 'ipv6' }), null);
+  assert.deepEqual(sequence('auto', [], ipv6), ['security']);
+  assert.deepEqual(sequence('auto', ['checksum'], ipv6), ['checksum security']);
+  assert.deepEqual(sequence('auto', [], { ...nftables, family: 'ipv6' }), []);
+  const companion = { ...iptables, role: 'companion' } as const;
+  assert.deepEqual(sequence('nftables', [], companion), ['checksum']);
+  assert.deepEqual(sequence('auto', ['connection-limit'], companion), ['connection-limit checksum']);
+  // The only backend.
+  const all = ['connection-limit', 'clamp-mss'] as const;
+  assert.equal(next('auto', all, {}, ['nftables']), null);
   // These say nothing about the kernel: a program without an answer, a lock that is taken, a shortage.
   for (const reason of ['timeout', 'missing', 'killed', 'not-started'] as const)
     assert.equal(next('auto', [], { error: failure(reason, null) }), null);
@@ -94,7 +114,7 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
   ])
     assert.equal(next('auto', [], { error: failure('failed', 1, stderr) }), null);
   for (const stderr of ['Operation not supported', 'No such file or directory', 'Protocol error'])
-    assert.deepEqual(next('auto', limit, { error: failure('failed', 1, `Error: ${stderr}`) }), ['nftables']);
+    assert.deepEqual(next('auto', all, { error: failure('failed', 1, `Error: ${stderr}`) }), ['nftables']);
   assert.equal(next('auto', [], { error: new Error('no') }), null);
 });
 
